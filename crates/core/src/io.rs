@@ -1,0 +1,363 @@
+//! What goes into the core and what comes out of it.
+//!
+//! Purpose: the whole interface between decisions and the world.
+//! Invariants: the shell commits every [`Effect::Persist`] of a batch durably before it carries out any other
+//! effect of that batch or shows its replies; every effect on a run names its generation, and every answer
+//! carries it back; the core ignores answers to generations it has left behind.
+//! Deliberately absent: anything asynchronous, any handle, any clock.
+
+use crate::fleet::{Fleet, Probe, Unit};
+use crate::record::{ExitClass, ExitRecord, Generation, Intent, Ledger, RunId, RunRow, WallMs};
+use crate::view::{State, Transition};
+
+/// The time, as the shell sees it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Now {
+    /// Monotonic milliseconds, counting suspended time too (`CLOCK_BOOTTIME`). Deadlines use this.
+    pub mono_ms: u64,
+    /// Wall clock, for records and people. May jump.
+    pub wall_ms: WallMs,
+}
+
+/// Names a command whose answer is awaited. Chosen by the shell.
+pub type Ticket = u64;
+
+/// Everything the core is told.
+#[derive(Debug, Clone)]
+pub enum Input {
+    /// The fleet as it now reads. First input ever, then at each reload.
+    Load {
+        /// Checked fleet.
+        fleet: Box<Fleet>,
+        /// Who awaits the answer.
+        ticket: Option<Ticket>,
+    },
+    /// What the journal and the inventory of live keepers say. Second input ever.
+    Recover(Box<Recovery>),
+    /// A person or a program wants something.
+    Command {
+        /// Who awaits the answer.
+        ticket: Ticket,
+        /// What is wanted.
+        command: Command,
+    },
+    /// News of a run.
+    Run {
+        /// The unit.
+        unit: Unit,
+        /// Generation the news belongs to.
+        generation: Generation,
+        /// The news.
+        event: RunEvent,
+    },
+    /// Answer to [`Effect::Probe`].
+    Probed {
+        /// The unit.
+        unit: Unit,
+        /// Generation that was tested.
+        generation: Generation,
+        /// Which probe.
+        which: Which,
+        /// `Err` says why in words.
+        outcome: Result<(), String>,
+    },
+    /// Time has passed; see [`crate::Core::next_timeout`].
+    Tick,
+}
+
+/// What a command asks for. Units are already resolved from selectors.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Command {
+    /// Start the profile and what it needs; leave what was stopped by hand.
+    Up {
+        /// Profile; the fleet's own when absent.
+        profile: Option<String>,
+    },
+    /// Start these by hand.
+    Start(Vec<Unit>),
+    /// Stop these by hand, and first what needs them.
+    Stop(Vec<Unit>),
+    /// Stop and start these and the running daemons that need them.
+    Restart(Vec<Unit>),
+    /// Send a signal to the command's process.
+    Signal(Vec<Unit>, String),
+    /// Stop these and refuse to start them until released.
+    Hold(Vec<Unit>, String),
+    /// End a hold.
+    Release(Vec<Unit>),
+    /// End the manager, in good order.
+    Shutdown {
+        /// Leave the daemons running under their keepers.
+        keep_daemons: bool,
+    },
+}
+
+/// News of a run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum RunEvent {
+    /// The command is executing.
+    Started {
+        /// Its process id.
+        pid: u32,
+        /// When.
+        at_ms: WallMs,
+    },
+    /// The run ended and its whole tree is gone. Also for a failed launch and a lost keeper, whose
+    /// record the shell wrote.
+    Ended(ExitRecord),
+    /// An sd_notify(3) message, one item.
+    Notify(Notify),
+    /// A line matched the `log` readiness probe.
+    LogMatched,
+    /// The log cannot be written; output is held back. `None`: it can be written again.
+    LogBlocked(Option<String>),
+    /// The keeper holds its lock but does not answer. `None`: it answers again.
+    Unreachable(Option<String>),
+}
+
+/// One item of an sd_notify(3) message.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Notify {
+    /// `READY=1`
+    Ready,
+    /// `WATCHDOG=1`
+    Watchdog,
+    /// `STATUS=…`
+    Status(String),
+    /// `STOPPING=1`
+    Stopping,
+    /// `RELOADING=1`
+    Reloading,
+}
+
+/// Which of a daemon's probes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Which {
+    /// Readiness.
+    Ready,
+    /// Liveness.
+    Live,
+}
+
+/// What is known at the manager's start.
+#[derive(Debug, Clone, Default)]
+pub struct Recovery {
+    /// Durable intents.
+    pub intents: Vec<Intent>,
+    /// Durable restart memory.
+    pub ledgers: Vec<Ledger>,
+    /// Last profile brought up.
+    pub profile: Option<String>,
+    /// Smallest generation not yet used.
+    pub next_generation: Generation,
+    /// Last ended run of each unit.
+    pub last_runs: Vec<RunRow>,
+    /// Runs that the journal has as open or that a folder shows, with what became of them.
+    pub runs: Vec<RecoveredRun>,
+}
+
+/// A run found at the manager's start.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RecoveredRun {
+    /// The run.
+    pub run: RunId,
+    /// Its unit, which may no longer be declared.
+    pub unit: Unit,
+    /// Its generation.
+    pub generation: Generation,
+    /// What became of it.
+    pub fate: Fate,
+}
+
+/// What became of a run while no manager looked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Fate {
+    /// Its keeper answers.
+    Live {
+        /// Process id of the command; `None` when it is not executing yet.
+        pid: Option<u32>,
+        /// When the command started.
+        started_at_ms: WallMs,
+        /// `READY=1` or a matching line was already seen.
+        ready_seen: bool,
+        /// Fields that changed in the fleet file since it was started.
+        changed: Vec<String>,
+    },
+    /// It ended; the keeper, or the shell in its place, wrote the record.
+    Ended(ExitRecord),
+    /// Its keeper holds the lock but does not answer.
+    Unreachable(String),
+}
+
+/// Everything the core wants done, in order.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Effect {
+    /// Make durable before anything that follows.
+    Persist(Persist),
+    /// Create the run's folder and start a keeper in it.
+    Launch {
+        /// The unit.
+        unit: Unit,
+        /// Fresh generation.
+        generation: Generation,
+        /// Fresh run.
+        run: RunId,
+        /// Number of the replica from 1; 0 when there is only one.
+        replica: u32,
+    },
+    /// Ask the keeper to stop the run: signal, grace, kill of the whole tree.
+    Stop {
+        /// The unit.
+        unit: Unit,
+        /// The run's generation.
+        generation: Generation,
+    },
+    /// The keeper has not answered a stop: kill it, sweep its tree, write the record.
+    KillKeeper {
+        /// The unit.
+        unit: Unit,
+        /// The run's generation.
+        generation: Generation,
+    },
+    /// Send a signal to the command.
+    Signal {
+        /// The unit.
+        unit: Unit,
+        /// The run's generation.
+        generation: Generation,
+        /// Signal name without `SIG`.
+        signal: String,
+    },
+    /// Test once and answer with [`Input::Probed`].
+    Probe {
+        /// The unit.
+        unit: Unit,
+        /// The run's generation.
+        generation: Generation,
+        /// Which probe it is.
+        which: Which,
+        /// The test.
+        probe: Probe,
+        /// Time it may take.
+        timeout_ms: u64,
+    },
+    /// Watch the output for the regular expression and answer with [`RunEvent::LogMatched`].
+    WatchLog {
+        /// The unit.
+        unit: Unit,
+        /// The run's generation.
+        generation: Generation,
+        /// Regular expression.
+        pattern: String,
+    },
+    /// Answer a command.
+    Reply {
+        /// Whose.
+        ticket: Ticket,
+        /// The answer.
+        reply: Reply,
+    },
+    /// A state changed; for subscribers and the manager's log.
+    Transition(Transition),
+    /// Everything is down, or is to be left running: the manager may exit.
+    Exit,
+}
+
+/// Something to make durable.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Persist {
+    /// Desired state and hold.
+    Intent(Intent),
+    /// The unit is no longer declared.
+    Forget(Unit),
+    /// Restart memory.
+    Ledger(Ledger),
+    /// A run is about to start.
+    RunIntent(RunRow),
+    /// A run's command is executing.
+    RunStarted {
+        /// The run.
+        run: RunId,
+        /// Process id of the command.
+        pid: u32,
+    },
+    /// A run ended.
+    RunEnded {
+        /// Its record.
+        record: ExitRecord,
+        /// What it means; `None` when the unit is no longer declared.
+        class: Option<ExitClass>,
+    },
+    /// Profile brought up last.
+    Profile(Option<String>),
+}
+
+/// Answer to a command.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Reply {
+    /// Recorded durably; the work goes on.
+    Accepted(Accepted),
+    /// Nothing was done.
+    Refused(Refusal),
+}
+
+/// What a command set in motion.
+#[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Accepted {
+    /// Units that will change.
+    pub affected: Vec<Unit>,
+    /// Units that stay as they are, and why: `stopped by hand`, `already ready`.
+    pub unchanged: Vec<(Unit, String)>,
+    /// Reload only: units that restart and the changed fields.
+    pub restarted: Vec<(Unit, Vec<String>)>,
+    /// Reload only: units no longer declared.
+    pub removed: Vec<Unit>,
+    /// Reload only: units newly declared.
+    pub added: Vec<Unit>,
+    /// Things a person should know.
+    pub warnings: Vec<String>,
+}
+
+/// Why a command was refused.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "kebab-case", tag = "kind")]
+pub enum Refusal {
+    /// No such unit.
+    UnknownUnit {
+        /// As given.
+        unit: String,
+    },
+    /// No such profile.
+    UnknownProfile {
+        /// As given.
+        profile: String,
+    },
+    /// It is held.
+    Held {
+        /// The unit.
+        unit: Unit,
+        /// Reason given at the hold.
+        reason: String,
+    },
+    /// `enabled = false`.
+    Disabled {
+        /// The unit.
+        unit: Unit,
+    },
+    /// It conflicts with one that is running or wanted.
+    Conflict {
+        /// The unit.
+        unit: Unit,
+        /// The other one.
+        with: Unit,
+    },
+    /// A signal can only be sent to a running command.
+    NotRunning {
+        /// The unit.
+        unit: Unit,
+        /// What it is instead.
+        state: State,
+    },
+    /// The manager is shutting down.
+    ShuttingDown,
+}
