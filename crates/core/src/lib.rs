@@ -7,4 +7,5 @@
 pub mod fleet;
 pub mod io;
 pub mod record;
+pub mod select;
 pub mod view;

@@ -148,7 +148,7 @@ pub struct Summary {
 }
 
 /// One unit.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct DaemonView {
     /// Name of the unit.
     pub name: Unit,
