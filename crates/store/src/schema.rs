@@ -1,0 +1,111 @@
+//! The tables, and the steps from one version of them to the next.
+//!
+//! Invariants: a step is never edited once released, only followed by another; all pending steps run in one
+//! transaction; `user_version` counts the steps done.
+
+use std::path::Path;
+
+use rusqlite::Connection;
+
+use crate::error::{Result, StoreError};
+
+/// Marks the file as ours (`PRAGMA application_id`): "eud1".
+const APPLICATION_ID: i64 = 0x6575_6431;
+
+/// Step `n` leads from version `n` to `n + 1`.
+const STEPS: &[&str] = &["
+    create table meta (
+        key   text primary key,
+        value text not null
+    ) strict, without rowid;
+
+    create table intents (
+        unit    text primary key,
+        desired text not null,              -- up | down
+        manual  integer not null,           -- 1: set by a person
+        hold    text,                       -- reason; null: not held
+        at_ms   integer not null
+    ) strict, without rowid;
+
+    create table ledgers (
+        unit           text primary key,
+        attempt        integer not null,
+        restarts_total integer not null,
+        recent_ms      text not null,       -- JSON array
+        next_try_ms    integer,
+        cooling        integer not null,
+        settled        text                 -- done | failed
+    ) strict, without rowid;
+
+    create table runs (
+        run          text primary key,
+        unit         text not null,
+        generation   integer not null,
+        intent_at_ms integer not null,
+        pid          integer,
+        cause        text not null,
+        ended_at_ms  integer,
+        class        text,                  -- success | alarm | failure | stopped
+        exit         text                   -- the exit record as JSON; null: not ended
+    ) strict, without rowid;
+    create index runs_by_unit on runs (unit, generation);
+    create index runs_open on runs (generation) where exit is null;
+"];
+
+/// Latest version known here.
+pub(crate) const VERSION: i64 = STEPS.len() as i64;
+
+fn version(conn: &Connection, path: &Path) -> Result<i64> {
+    conn.pragma_query_value(None, "user_version", |row| row.get(0))
+        .map_err(|source| StoreError::of(path, source))
+}
+
+/// Refuses a database of another program or of a newer version of this one.
+pub(crate) fn refuse_newer(conn: &Connection, path: &Path) -> Result<()> {
+    let found = version(conn, path)?;
+    let wrap = |source| StoreError::of(path, source);
+    let owner: i64 = conn
+        .pragma_query_value(None, "application_id", |row| row.get(0))
+        .map_err(wrap)?;
+    let tables: i64 = conn
+        .query_row("select count(*) from sqlite_schema", [], |row| row.get(0))
+        .map_err(wrap)?;
+    if owner != APPLICATION_ID && (owner != 0 || found != 0 || tables != 0) {
+        return Err(StoreError::NotADatabase { path: path.into() });
+    }
+    if found > VERSION {
+        return Err(StoreError::NewerSchema {
+            path: path.into(),
+            found,
+            known: VERSION,
+        });
+    }
+    Ok(())
+}
+
+/// Refuses a database that no manager has finished creating.
+pub(crate) fn refuse_empty(conn: &Connection, path: &Path) -> Result<()> {
+    if version(conn, path)? == 0 {
+        return Err(StoreError::Missing { path: path.into() });
+    }
+    Ok(())
+}
+
+/// Brings the tables up to date.
+pub(crate) fn migrate(conn: &mut Connection, path: &Path) -> Result<()> {
+    let found = version(conn, path)?;
+    if found == VERSION {
+        return Ok(());
+    }
+    let wrap = |source| StoreError::of(path, source);
+    let tx = conn.transaction().map_err(wrap)?;
+    let done = usize::try_from(found).unwrap_or(0);
+    for step in &STEPS[done..] {
+        tx.execute_batch(step).map_err(wrap)?;
+    }
+    tx.pragma_update(None, "application_id", APPLICATION_ID)
+        .map_err(wrap)?;
+    tx.pragma_update(None, "user_version", VERSION)
+        .map_err(wrap)?;
+    tx.commit().map_err(wrap)
+}
