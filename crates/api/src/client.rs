@@ -1,0 +1,346 @@
+//! A blocking client of the control socket.
+//!
+//! Purpose: what a command needs to ask the manager something: connect, call, read notifications.
+//! Invariants: one request in flight per connection, so an answer is always to the last request; every read
+//! has a time limit; a line longer than [`LINE_BYTES_MAX`] ends the connection instead of the memory.
+//! Deliberately absent: tokio and threads. `eud status` is to cost a few milliseconds.
+
+use std::io::{self, BufRead, BufReader, Read, Write};
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use eud_core::io::Refusal;
+use eud_core::view::Transition;
+use serde::Deserialize;
+use serde::de::{DeserializeOwned, IgnoredAny};
+use serde_json::Value;
+
+/// Longest line that is accepted from the manager, in bytes. 64 MB is the status of some 100,000 daemons.
+pub const LINE_BYTES_MAX: usize = 64 << 20;
+
+/// How long an answer may take unless told otherwise.
+pub const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// JSON-RPC error codes of the manager's own.
+mod code {
+    pub(super) const REFUSED: i64 = 1;
+    pub(super) const INVALID: i64 = 2;
+    pub(super) const UNKNOWN: i64 = 3;
+    pub(super) const STORAGE: i64 = 4;
+}
+
+/// Why a call has no result.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ClientError {
+    /// Nothing answers on the socket: start a manager with `eud up`.
+    #[error("cannot connect to {}: {source}", socket.display())]
+    NotRunning {
+        /// The socket.
+        socket: PathBuf,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// The manager closed the connection before it answered.
+    #[error("the manager closed the connection on {}", socket.display())]
+    Closed {
+        /// The socket.
+        socket: PathBuf,
+    },
+    /// No answer within the limit.
+    #[error("no answer to `{method}` within {seconds} s")]
+    TimedOut {
+        /// What was asked.
+        method: String,
+        /// The limit.
+        seconds: u64,
+    },
+    /// Reading or writing failed.
+    #[error("the connection on {} failed: {source}", socket.display())]
+    Io {
+        /// The socket.
+        socket: PathBuf,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// The answer is not what was agreed; client and manager may differ in version.
+    #[error("the answer to `{method}` cannot be read: {why}")]
+    Protocol {
+        /// What was asked.
+        method: String,
+        /// What is wrong with the answer.
+        why: String,
+    },
+    /// The core refused: error 1.
+    #[error("refused: {0:?}")]
+    Refused(Refusal),
+    /// The fleet file is invalid: error 2. The running fleet is unchanged.
+    #[error("{rendered}")]
+    Invalid {
+        /// Diagnostics for people.
+        rendered: String,
+        /// Diagnostics for programs.
+        diagnostics: Value,
+    },
+    /// Nothing matches a selector: error 3.
+    #[error("nothing matches `{selector}`")]
+    Unknown {
+        /// As given.
+        selector: String,
+        /// A name that is close.
+        suggestion: Option<String>,
+    },
+    /// `state.db` could not be written: error 4. Nothing was changed.
+    #[error("the manager could not write its state: {0}")]
+    Storage(String),
+    /// Any other error of the manager.
+    #[error("{message} (error {code})")]
+    Other {
+        /// JSON-RPC error code.
+        code: i64,
+        /// In words.
+        message: String,
+    },
+}
+
+/// An answer as it comes; the result is left unread until its type is known.
+#[derive(Deserialize)]
+struct Answer<'a, T> {
+    id: Option<u64>,
+    #[serde(default = "none")]
+    result: Option<T>,
+    error: Option<ErrorBody>,
+    #[serde(borrow)]
+    method: Option<std::borrow::Cow<'a, str>>,
+}
+
+fn none<T>() -> Option<T> {
+    None
+}
+
+#[derive(Deserialize)]
+struct ErrorBody {
+    code: i64,
+    message: String,
+    #[serde(default)]
+    data: Value,
+}
+
+/// Only what tells an answer from a notification.
+#[derive(Deserialize)]
+struct Envelope {
+    id: Option<u64>,
+    method: Option<IgnoredAny>,
+}
+
+#[derive(Deserialize)]
+struct Notification {
+    method: String,
+    #[serde(default)]
+    params: Value,
+}
+
+/// Something the manager said unasked.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Notice {
+    /// A unit changed its state.
+    Transition(Transition),
+    /// Notices were dropped because this client read too slowly: ask for the status anew.
+    Lagged,
+    /// Nothing was said within the limit.
+    Quiet,
+}
+
+/// A connection to a manager.
+#[derive(Debug)]
+pub struct Client {
+    socket: PathBuf,
+    reader: BufReader<UnixStream>,
+    next_id: u64,
+    line: Vec<u8>,
+}
+
+impl Client {
+    /// Connects to the manager that listens on `socket`.
+    ///
+    /// # Errors
+    /// [`ClientError::NotRunning`] when nothing listens there.
+    pub fn connect(socket: &Path) -> Result<Self, ClientError> {
+        let failed = |source| ClientError::NotRunning { socket: socket.to_owned(), source };
+        let stream = connect_stream(socket).map_err(failed)?;
+        stream.set_write_timeout(Some(ANSWER_TIMEOUT)).map_err(failed)?;
+        Ok(Self {
+            socket: socket.to_owned(),
+            reader: BufReader::with_capacity(64 << 10, stream),
+            next_id: 1,
+            line: Vec::new(),
+        })
+    }
+
+    /// Calls a method and waits up to [`ANSWER_TIMEOUT`] for its result.
+    ///
+    /// # Errors
+    /// The manager's own errors as their variants; the rest when the connection or the answer is bad.
+    pub fn call<T: DeserializeOwned>(
+        &mut self,
+        method: &str,
+        params: &Value,
+    ) -> Result<T, ClientError> {
+        self.call_within(method, params, ANSWER_TIMEOUT)
+    }
+
+    /// Calls a method and waits up to `limit` for its result.
+    ///
+    /// # Errors
+    /// As [`Client::call`].
+    pub fn call_within<T: DeserializeOwned>(
+        &mut self,
+        method: &str,
+        params: &Value,
+        limit: Duration,
+    ) -> Result<T, ClientError> {
+        let id = self.next_id;
+        self.next_id += 1;
+        let request = serde_json::json!({
+            "jsonrpc": "2.0", "id": id, "method": method, "params": params,
+        });
+        let text = format!("{request}\n");
+        self.reader.get_mut().write_all(text.as_bytes()).map_err(|e| self.io(method, e, limit))?;
+        loop {
+            self.read_line(method, limit)?;
+            let envelope: Envelope = parse(method, &self.line)?;
+            if envelope.method.is_some() {
+                continue;
+            }
+            // An error in a line that could not be read has no id; it can only be about this request.
+            if envelope.id.is_none_or(|answered| answered == id) {
+                return finish(method, &self.line);
+            }
+        }
+    }
+
+    /// Asks for notifications on this connection; read them with [`Client::notice`].
+    ///
+    /// # Errors
+    /// As [`Client::call`].
+    pub fn subscribe(&mut self) -> Result<(), ClientError> {
+        self.call::<Value>("events.subscribe", &serde_json::json!({})).map(|_| ())
+    }
+
+    /// Waits up to `limit` for the next notification.
+    ///
+    /// # Errors
+    /// When the connection is closed or broken. Silence is [`Notice::Quiet`], not an error.
+    pub fn notice(&mut self, limit: Duration) -> Result<Notice, ClientError> {
+        const METHOD: &str = "events.subscribe";
+        loop {
+            match self.read_line(METHOD, limit) {
+                Ok(()) => {}
+                Err(ClientError::TimedOut { .. }) => return Ok(Notice::Quiet),
+                Err(error) => return Err(error),
+            }
+            let Ok(notification) = serde_json::from_slice::<Notification>(&self.line) else {
+                continue;
+            };
+            match notification.method.as_str() {
+                "transition" => {
+                    let transition = serde_json::from_value(notification.params);
+                    return transition.map(Notice::Transition).map_err(|e| {
+                        ClientError::Protocol { method: METHOD.into(), why: e.to_string() }
+                    });
+                }
+                "lagged" => return Ok(Notice::Lagged),
+                // A newer manager may say more than this client knows.
+                _ => {}
+            }
+        }
+    }
+
+    /// Reads one line into `self.line`. After a time-out in the middle of a line the part already read
+    /// is kept, so that the next call goes on where this one ended.
+    fn read_line(&mut self, method: &str, limit: Duration) -> Result<(), ClientError> {
+        if self.line.last() == Some(&b'\n') {
+            self.line.clear();
+        }
+        let limit = limit.max(Duration::from_millis(1));
+        let set = self.reader.get_ref().set_read_timeout(Some(limit));
+        set.map_err(|e| self.io(method, e, limit))?;
+        let room = (LINE_BYTES_MAX - self.line.len()) as u64;
+        let result = (&mut self.reader).take(room).read_until(b'\n', &mut self.line);
+        match result {
+            Err(error) => Err(self.io(method, error, limit)),
+            Ok(_) if self.line.last() == Some(&b'\n') => Ok(()),
+            Ok(_) if self.line.len() >= LINE_BYTES_MAX => Err(ClientError::Protocol {
+                method: method.into(),
+                why: format!("a line is longer than {LINE_BYTES_MAX} bytes"),
+            }),
+            Ok(_) => Err(ClientError::Closed { socket: self.socket.clone() }),
+        }
+    }
+
+    fn io(&self, method: &str, source: io::Error, limit: Duration) -> ClientError {
+        match source.kind() {
+            io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => {
+                ClientError::TimedOut { method: method.into(), seconds: limit.as_secs() }
+            }
+            io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset => {
+                ClientError::Closed { socket: self.socket.clone() }
+            }
+            _ => ClientError::Io { socket: self.socket.clone(), source },
+        }
+    }
+}
+
+/// Connects, also when the path is too long for a socket address: then by its folder's descriptor.
+fn connect_stream(socket: &Path) -> io::Result<UnixStream> {
+    match UnixStream::connect(socket) {
+        Err(error) if error.kind() == io::ErrorKind::InvalidInput => {
+            use std::os::fd::AsRawFd;
+            let (Some(folder), Some(name)) = (socket.parent(), socket.file_name()) else {
+                return Err(error);
+            };
+            let folder = std::fs::File::open(folder)?;
+            let short = format!("/proc/self/fd/{}", folder.as_raw_fd());
+            UnixStream::connect(Path::new(&short).join(name))
+        }
+        other => other,
+    }
+}
+
+fn parse<'a, T: Deserialize<'a>>(method: &str, line: &'a [u8]) -> Result<T, ClientError> {
+    serde_json::from_slice(line)
+        .map_err(|e| ClientError::Protocol { method: method.into(), why: e.to_string() })
+}
+
+/// Turns a whole answer into its result or its error.
+fn finish<T: DeserializeOwned>(method: &str, line: &[u8]) -> Result<T, ClientError> {
+    // `result: null` and no result at all must differ when `T` is an option, hence the second look.
+    let answer: Answer<'_, Box<serde_json::value::RawValue>> = parse(method, line)?;
+    debug_assert!(answer.method.is_none() || answer.id.is_some());
+    if let Some(error) = answer.error {
+        return Err(remote(error));
+    }
+    let text = answer.result.as_ref().map_or("null", |raw| raw.get());
+    parse(method, text.as_bytes())
+}
+
+fn remote(error: ErrorBody) -> ClientError {
+    let text = |key: &str| error.data.get(key).and_then(Value::as_str).map(str::to_owned);
+    match error.code {
+        code::REFUSED => match serde_json::from_value(error.data.clone()) {
+            Ok(refusal) => ClientError::Refused(refusal),
+            Err(_) => ClientError::Other { code: error.code, message: error.message },
+        },
+        code::INVALID => ClientError::Invalid {
+            rendered: text("rendered").unwrap_or(error.message),
+            diagnostics: error.data.get("diagnostics").cloned().unwrap_or(Value::Null),
+        },
+        code::UNKNOWN => ClientError::Unknown {
+            selector: text("selector").or_else(|| text("unit")).unwrap_or(error.message),
+            suggestion: text("suggestion"),
+        },
+        code::STORAGE => ClientError::Storage(error.message),
+        code => ClientError::Other { code, message: error.message },
+    }
+}
