@@ -16,19 +16,13 @@ use serde::Deserialize;
 use serde::de::{DeserializeOwned, IgnoredAny};
 use serde_json::Value;
 
-/// Longest line that is accepted from the manager, in bytes. 64 MB is the status of some 100,000 daemons.
+use crate::protocol::{self, FleetInvalid, RpcError, UnknownSelector, code};
+
+/// Longest line that is accepted from the manager, in bytes: a status of some 100,000 daemons.
 pub const LINE_BYTES_MAX: usize = 64 << 20;
 
 /// How long an answer may take unless told otherwise.
 pub const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
-
-/// JSON-RPC error codes of the manager's own.
-mod code {
-    pub(super) const REFUSED: i64 = 1;
-    pub(super) const INVALID: i64 = 2;
-    pub(super) const UNKNOWN: i64 = 3;
-    pub(super) const STORAGE: i64 = 4;
-}
 
 /// Why a call has no result.
 #[derive(Debug, thiserror::Error)]
@@ -104,33 +98,13 @@ pub enum ClientError {
     },
 }
 
-/// An answer as it comes; the result is left unread until its type is known.
+/// A line as it comes: an answer to a request, or a notification, which has a method.
 #[derive(Deserialize)]
-struct Answer<'a, T> {
+#[serde(bound = "T: Deserialize<'de>")]
+struct Answer<T> {
     id: Option<u64>,
-    #[serde(default = "none")]
     result: Option<T>,
-    error: Option<ErrorBody>,
-    #[serde(borrow)]
-    method: Option<std::borrow::Cow<'a, str>>,
-}
-
-fn none<T>() -> Option<T> {
-    None
-}
-
-#[derive(Deserialize)]
-struct ErrorBody {
-    code: i64,
-    message: String,
-    #[serde(default)]
-    data: Value,
-}
-
-/// Only what tells an answer from a notification.
-#[derive(Deserialize)]
-struct Envelope {
-    id: Option<u64>,
+    error: Option<RpcError>,
     method: Option<IgnoredAny>,
 }
 
@@ -167,9 +141,14 @@ impl Client {
     /// # Errors
     /// [`ClientError::NotRunning`] when nothing listens there.
     pub fn connect(socket: &Path) -> Result<Self, ClientError> {
-        let failed = |source| ClientError::NotRunning { socket: socket.to_owned(), source };
+        let failed = |source| ClientError::NotRunning {
+            socket: socket.to_owned(),
+            source,
+        };
         let stream = connect_stream(socket).map_err(failed)?;
-        stream.set_write_timeout(Some(ANSWER_TIMEOUT)).map_err(failed)?;
+        stream
+            .set_write_timeout(Some(ANSWER_TIMEOUT))
+            .map_err(failed)?;
         Ok(Self {
             socket: socket.to_owned(),
             reader: BufReader::with_capacity(64 << 10, stream),
@@ -206,16 +185,16 @@ impl Client {
             "jsonrpc": "2.0", "id": id, "method": method, "params": params,
         });
         let text = format!("{request}\n");
-        self.reader.get_mut().write_all(text.as_bytes()).map_err(|e| self.io(method, e, limit))?;
+        self.reader
+            .get_mut()
+            .write_all(text.as_bytes())
+            .map_err(|e| self.io(method, e, limit))?;
         loop {
             self.read_line(method, limit)?;
-            let envelope: Envelope = parse(method, &self.line)?;
-            if envelope.method.is_some() {
-                continue;
-            }
-            // An error in a line that could not be read has no id; it can only be about this request.
-            if envelope.id.is_none_or(|answered| answered == id) {
-                return finish(method, &self.line);
+            let answer: Answer<T> = parse(method, &self.line)?;
+            // An error about a line that could not be read has no id; it can only be this request's.
+            if answer.method.is_none() && answer.id.is_none_or(|answered| answered == id) {
+                return finish(method, answer);
             }
         }
     }
@@ -225,7 +204,8 @@ impl Client {
     /// # Errors
     /// As [`Client::call`].
     pub fn subscribe(&mut self) -> Result<(), ClientError> {
-        self.call::<Value>("events.subscribe", &serde_json::json!({})).map(|_| ())
+        self.call::<Value>("events.subscribe", &serde_json::json!({}))
+            .map(|_| ())
     }
 
     /// Waits up to `limit` for the next notification.
@@ -244,13 +224,16 @@ impl Client {
                 continue;
             };
             match notification.method.as_str() {
-                "transition" => {
+                protocol::NOTE_TRANSITION => {
                     let transition = serde_json::from_value(notification.params);
-                    return transition.map(Notice::Transition).map_err(|e| {
-                        ClientError::Protocol { method: METHOD.into(), why: e.to_string() }
-                    });
+                    return transition
+                        .map(Notice::Transition)
+                        .map_err(|e| ClientError::Protocol {
+                            method: METHOD.into(),
+                            why: e.to_string(),
+                        });
                 }
-                "lagged" => return Ok(Notice::Lagged),
+                protocol::NOTE_LAGGED => return Ok(Notice::Lagged),
                 // A newer manager may say more than this client knows.
                 _ => {}
             }
@@ -267,7 +250,9 @@ impl Client {
         let set = self.reader.get_ref().set_read_timeout(Some(limit));
         set.map_err(|e| self.io(method, e, limit))?;
         let room = (LINE_BYTES_MAX - self.line.len()) as u64;
-        let result = (&mut self.reader).take(room).read_until(b'\n', &mut self.line);
+        let result = (&mut self.reader)
+            .take(room)
+            .read_until(b'\n', &mut self.line);
         match result {
             Err(error) => Err(self.io(method, error, limit)),
             Ok(_) if self.line.last() == Some(&b'\n') => Ok(()),
@@ -275,19 +260,25 @@ impl Client {
                 method: method.into(),
                 why: format!("a line is longer than {LINE_BYTES_MAX} bytes"),
             }),
-            Ok(_) => Err(ClientError::Closed { socket: self.socket.clone() }),
+            Ok(_) => Err(ClientError::Closed {
+                socket: self.socket.clone(),
+            }),
         }
     }
 
     fn io(&self, method: &str, source: io::Error, limit: Duration) -> ClientError {
         match source.kind() {
-            io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => {
-                ClientError::TimedOut { method: method.into(), seconds: limit.as_secs() }
-            }
-            io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset => {
-                ClientError::Closed { socket: self.socket.clone() }
-            }
-            _ => ClientError::Io { socket: self.socket.clone(), source },
+            io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => ClientError::TimedOut {
+                method: method.into(),
+                seconds: limit.as_secs(),
+            },
+            io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset => ClientError::Closed {
+                socket: self.socket.clone(),
+            },
+            _ => ClientError::Io {
+                socket: self.socket.clone(),
+                source,
+            },
         }
     }
 }
@@ -309,38 +300,170 @@ fn connect_stream(socket: &Path) -> io::Result<UnixStream> {
 }
 
 fn parse<'a, T: Deserialize<'a>>(method: &str, line: &'a [u8]) -> Result<T, ClientError> {
-    serde_json::from_slice(line)
-        .map_err(|e| ClientError::Protocol { method: method.into(), why: e.to_string() })
+    serde_json::from_slice(line).map_err(|e| ClientError::Protocol {
+        method: method.into(),
+        why: e.to_string(),
+    })
 }
 
-/// Turns a whole answer into its result or its error.
-fn finish<T: DeserializeOwned>(method: &str, line: &[u8]) -> Result<T, ClientError> {
-    // `result: null` and no result at all must differ when `T` is an option, hence the second look.
-    let answer: Answer<'_, Box<serde_json::value::RawValue>> = parse(method, line)?;
-    debug_assert!(answer.method.is_none() || answer.id.is_some());
-    if let Some(error) = answer.error {
-        return Err(remote(error));
+/// Turns an answer into its result or its error.
+fn finish<T: DeserializeOwned>(method: &str, answer: Answer<T>) -> Result<T, ClientError> {
+    match (answer.error, answer.result) {
+        (Some(error), _) => Err(remote(error)),
+        (None, Some(result)) => Ok(result),
+        // `null` is a result too, of methods that have nothing to say.
+        (None, None) => parse(method, b"null"),
     }
-    let text = answer.result.as_ref().map_or("null", |raw| raw.get());
-    parse(method, text.as_bytes())
 }
 
-fn remote(error: ErrorBody) -> ClientError {
-    let text = |key: &str| error.data.get(key).and_then(Value::as_str).map(str::to_owned);
-    match error.code {
-        code::REFUSED => match serde_json::from_value(error.data.clone()) {
+fn remote(error: RpcError) -> ClientError {
+    let RpcError {
+        code,
+        message,
+        data,
+    } = error;
+    let data = data.unwrap_or(Value::Null);
+    match code {
+        code::REFUSED => match serde_json::from_value(data) {
             Ok(refusal) => ClientError::Refused(refusal),
-            Err(_) => ClientError::Other { code: error.code, message: error.message },
+            Err(_) => ClientError::Other { code, message },
         },
-        code::INVALID => ClientError::Invalid {
-            rendered: text("rendered").unwrap_or(error.message),
-            diagnostics: error.data.get("diagnostics").cloned().unwrap_or(Value::Null),
+        code::FLEET_INVALID => match serde_json::from_value::<FleetInvalid>(data) {
+            Ok(FleetInvalid {
+                rendered,
+                diagnostics,
+            }) => ClientError::Invalid {
+                rendered,
+                diagnostics,
+            },
+            Err(_) => ClientError::Invalid {
+                rendered: message,
+                diagnostics: Value::Null,
+            },
         },
-        code::UNKNOWN => ClientError::Unknown {
-            selector: text("selector").or_else(|| text("unit")).unwrap_or(error.message),
-            suggestion: text("suggestion"),
+        code::UNKNOWN_SELECTOR => match serde_json::from_value::<UnknownSelector>(data) {
+            Ok(UnknownSelector { term, suggestion }) => ClientError::Unknown {
+                selector: term,
+                suggestion,
+            },
+            Err(_) => ClientError::Other { code, message },
         },
-        code::STORAGE => ClientError::Storage(error.message),
-        code => ClientError::Other { code, message: error.message },
+        code::STORAGE => ClientError::Storage(message),
+        _ => ClientError::Other { code, message },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::net::UnixListener;
+    use std::thread;
+
+    use super::*;
+
+    /// Serves one connection with canned lines: one per request read, then those of `unasked`.
+    fn serve(answers: Vec<String>, unasked: Vec<String>) -> (tempfile::TempDir, PathBuf) {
+        let folder = tempfile::tempdir().unwrap();
+        let socket = folder.path().join("eud.sock");
+        let listener = UnixListener::bind(&socket).unwrap();
+        thread::spawn(move || {
+            let (stream, _) = listener.accept().unwrap();
+            let mut reader = BufReader::new(stream);
+            for answer in answers {
+                let mut request = String::new();
+                if reader.read_line(&mut request).unwrap() == 0 {
+                    return;
+                }
+                reader.get_mut().write_all(answer.as_bytes()).unwrap();
+            }
+            for line in unasked {
+                reader.get_mut().write_all(line.as_bytes()).unwrap();
+            }
+        });
+        (folder, socket)
+    }
+
+    fn call(answer: &str) -> Result<Value, ClientError> {
+        let (_folder, socket) = serve(vec![answer.to_owned()], vec![]);
+        Client::connect(&socket).unwrap().call("ping", &Value::Null)
+    }
+
+    #[test]
+    fn a_result_comes_back_after_notifications_and_answers_to_others() {
+        let answer = concat!(
+            r#"{"jsonrpc":"2.0","method":"transition","params":{}}"#,
+            "\n",
+            r#"{"jsonrpc":"2.0","id":7,"result":"old"}"#,
+            "\n",
+            r#"{"jsonrpc":"2.0","id":1,"result":{"a":1}}"#,
+            "\n"
+        );
+        assert_eq!(call(answer).unwrap(), serde_json::json!({ "a": 1 }));
+    }
+
+    #[test]
+    fn nothing_listening_is_not_running() {
+        let folder = tempfile::tempdir().unwrap();
+        let error = Client::connect(&folder.path().join("eud.sock")).unwrap_err();
+        assert!(matches!(error, ClientError::NotRunning { .. }));
+    }
+
+    #[test]
+    fn a_closed_connection_is_said_to_be_closed() {
+        assert!(matches!(call(""), Err(ClientError::Closed { .. })));
+        assert!(matches!(
+            call(r#"{"id":1,"resu"#),
+            Err(ClientError::Closed { .. })
+        ));
+    }
+
+    #[test]
+    fn rubbish_is_a_protocol_error() {
+        assert!(matches!(call("hello\n"), Err(ClientError::Protocol { .. })));
+    }
+
+    #[test]
+    fn errors_keep_their_meaning() {
+        let refused = concat!(
+            r#"{"id":1,"error":{"code":1,"message":"held","#,
+            r#""data":{"kind":"held","unit":"a","reason":"b"}}}"#,
+            "\n"
+        );
+        let Err(ClientError::Refused(Refusal::Held { unit, reason })) = call(refused) else {
+            panic!("a hold is a refusal");
+        };
+        assert_eq!((unit.as_str(), reason.as_str()), ("a", "b"));
+
+        let unknown = "{\"id\":null,\"error\":{\"code\":3,\"message\":\"m\",\"data\":{\"term\":\"x\",\"suggestion\":null}}}\n";
+        assert!(matches!(
+            call(unknown),
+            Err(ClientError::Unknown { selector, .. }) if selector == "x"
+        ));
+        assert!(matches!(
+            call("{\"id\":1,\"error\":{\"code\":-32601,\"message\":\"no\"}}\n"),
+            Err(ClientError::Other { code: -32601, .. })
+        ));
+    }
+
+    #[test]
+    fn silence_is_quiet_and_half_a_line_is_kept_for_later() {
+        let (first, rest) = (
+            r#"{"method":"transition","params":{"at_ms":5,"unit":"a","from":"starting","#,
+            concat!(r#""to":"ready","reason":null,"run":null}}"#, "\n"),
+        );
+        let folder = tempfile::tempdir().unwrap();
+        let socket = folder.path().join("eud.sock");
+        let listener = UnixListener::bind(&socket).unwrap();
+        let mut client = Client::connect(&socket).unwrap();
+        let (mut stream, _) = listener.accept().unwrap();
+        stream.write_all(first.as_bytes()).unwrap();
+        assert_eq!(
+            client.notice(Duration::from_millis(20)).unwrap(),
+            Notice::Quiet
+        );
+        stream.write_all(rest.as_bytes()).unwrap();
+        let Notice::Transition(transition) = client.notice(ANSWER_TIMEOUT).unwrap() else {
+            panic!("a whole line is a transition");
+        };
+        assert_eq!(transition.unit, "a");
     }
 }
