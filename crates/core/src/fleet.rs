@@ -235,7 +235,11 @@ pub struct Stop {
 
 impl Default for Stop {
     fn default() -> Self {
-        Self { signal: "TERM".into(), grace_ms: 10_000, command: None }
+        Self {
+            signal: "TERM".into(),
+            grace_ms: 10_000,
+            command: None,
+        }
     }
 }
 
@@ -318,7 +322,11 @@ pub struct Log {
 
 impl Default for Log {
     fn default() -> Self {
-        Self { max_size: 50_000_000, keep: 5, compress: false }
+        Self {
+            max_size: 50_000_000,
+            keep: 5,
+            compress: false,
+        }
     }
 }
 
@@ -374,9 +382,10 @@ impl Daemon {
             Probe::Notify { watchdog_ms } => *watchdog_ms,
             _ => None,
         };
-        self.live.as_ref().and_then(|l| of(&l.probe)).or_else(|| {
-            self.ready.as_ref().and_then(|r| of(&r.probe))
-        })
+        self.live
+            .as_ref()
+            .and_then(|l| of(&l.probe))
+            .or_else(|| self.ready.as_ref().and_then(|r| of(&r.probe)))
     }
 }
 

@@ -4,8 +4,17 @@
 //! Invariants: no clock, no randomness, no file, no process, no async; the same inputs give the same effects.
 //! Deliberately absent: any knowledge of how an effect is carried out.
 
+mod engine;
 pub mod fleet;
 pub mod io;
+pub mod planted;
 pub mod record;
+mod rng;
 pub mod select;
 pub mod view;
+pub mod words;
+
+pub use engine::{
+    Core, LAUNCH_LIMIT_MS, PROBE_SLACK_MS, READY_POLL_FIRST_MS, READY_POLL_MAX_MS, STOP_SLACK_MS,
+    WANTS_WAIT_MS,
+};

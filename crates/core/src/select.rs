@@ -36,7 +36,10 @@ impl std::error::Error for SelectError {}
 /// # Errors
 /// The first term that names an unknown daemon, profile, category or tag, or is not a valid glob.
 pub fn expand(fleet: &Fleet, terms: &[String]) -> Result<BTreeSet<String>, SelectError> {
-    Ok(units(fleet, terms)?.iter().map(|unit| daemon_of(unit).to_owned()).collect())
+    Ok(units(fleet, terms)?
+        .iter()
+        .map(|unit| daemon_of(unit).to_owned())
+        .collect())
 }
 
 /// Units (replicas) the terms select, in order of name.
@@ -71,7 +74,9 @@ pub fn closure(fleet: &Fleet, names: BTreeSet<String>) -> BTreeSet<String> {
     let mut todo: Vec<String> = names.iter().cloned().collect();
     let mut all = names;
     while let Some(name) = todo.pop() {
-        let Some(daemon) = fleet.daemons.get(&name) else { continue };
+        let Some(daemon) = fleet.daemons.get(&name) else {
+            continue;
+        };
         for other in daemon.needs.iter().chain(&daemon.wants) {
             if all.insert(other.clone()) {
                 todo.push(other.clone());
@@ -137,10 +142,15 @@ fn matching(
     if let Some(category) = term.strip_prefix("category:") {
         let known = fleet.daemons.values().filter_map(|d| d.category.as_deref());
         check_known("category", category, term, known)?;
-        return Ok(filter(fleet, excluding, |d| d.category.as_deref() == Some(category)));
+        return Ok(filter(fleet, excluding, |d| {
+            d.category.as_deref() == Some(category)
+        }));
     }
     if let Some(tag) = term.strip_prefix("tag:") {
-        let known = fleet.daemons.values().flat_map(|d| d.tags.iter().map(String::as_str));
+        let known = fleet
+            .daemons
+            .values()
+            .flat_map(|d| d.tags.iter().map(String::as_str));
         check_known("tag", tag, term, known)?;
         return Ok(filter(fleet, excluding, |d| d.tags.contains(tag)));
     }
@@ -159,7 +169,12 @@ fn select_profile(
     term: &str,
     path: &mut Vec<String>,
 ) -> Result<BTreeSet<Unit>, SelectError> {
-    check_known("profile", profile, term, fleet.profiles.keys().map(String::as_str))?;
+    check_known(
+        "profile",
+        profile,
+        term,
+        fleet.profiles.keys().map(String::as_str),
+    )?;
     if path.iter().any(|seen| seen == profile) {
         let round = format!("{} → {profile}", path.join(" → "));
         return Err(SelectError {
@@ -178,7 +193,11 @@ fn select_profile(
 }
 
 fn select_glob(fleet: &Fleet, term: &str, excluding: bool) -> Result<BTreeSet<Unit>, SelectError> {
-    let error = |message: String| SelectError { term: term.to_owned(), message, suggestion: None };
+    let error = |message: String| SelectError {
+        term: term.to_owned(),
+        message,
+        suggestion: None,
+    };
     let glob = GlobBuilder::new(term)
         .build()
         .map_err(|e| error(format!("`{term}` is not a valid glob: {}", e.kind())))?
@@ -226,10 +245,8 @@ fn check_known<'a>(
     }
     Err(SelectError {
         term: term.to_owned(),
-        message: format!("no daemon has {what} `{wanted}`").replace(
-            "no daemon has profile",
-            "the fleet has no profile",
-        ),
+        message: format!("no daemon has {what} `{wanted}`")
+            .replace("no daemon has profile", "the fleet has no profile"),
         suggestion: nearest(wanted, known).map(|name| format!("{what}:{name}")),
     })
 }
@@ -249,10 +266,16 @@ mod tests {
     use crate::fleet::{Daemon, Deprecated};
 
     fn fleet() -> Fleet {
-        let mut fleet = Fleet { name: "test".into(), ..Fleet::default() };
-        for (name, category, replicas) in
-            [("rag-a", "rag", 1), ("rag-b", "rag", 2), ("vault", "core", 1), ("old", "rag", 1)]
-        {
+        let mut fleet = Fleet {
+            name: "test".into(),
+            ..Fleet::default()
+        };
+        for (name, category, replicas) in [
+            ("rag-a", "rag", 1),
+            ("rag-b", "rag", 2),
+            ("vault", "core", 1),
+            ("old", "rag", 1),
+        ] {
             let daemon = Daemon {
                 name: name.into(),
                 category: Some(category.into()),
@@ -266,10 +289,14 @@ mod tests {
         if let Some(a) = fleet.daemons.get_mut("rag-a") {
             a.needs = vec!["vault".into()];
         }
-        for (name, terms) in
-            [("rag", vec!["category:rag"]), ("loop", vec!["profile:loop"]), ("a", vec!["rag-a"])]
-        {
-            fleet.profiles.insert(name.into(), terms.into_iter().map(str::to_owned).collect());
+        for (name, terms) in [
+            ("rag", vec!["category:rag"]),
+            ("loop", vec!["profile:loop"]),
+            ("a", vec!["rag-a"]),
+        ] {
+            fleet
+                .profiles
+                .insert(name.into(), terms.into_iter().map(str::to_owned).collect());
         }
         fleet
     }
@@ -278,7 +305,7 @@ mod tests {
         let terms: Vec<String> = terms.iter().map(|t| (*t).to_owned()).collect();
         match units(&fleet(), &terms) {
             Ok(units) => units.join(" "),
-            Err(e) => format!("{e}; {}", e.suggestion.unwrap_or_default()),
+            Err(e) => format!("{e}; {}", e.suggestion.clone().unwrap_or_default()),
         }
     }
 
@@ -294,11 +321,20 @@ mod tests {
             (&["old"], "old"),
             (&["profile:rag", "old"], "old rag-a rag-b@1 rag-b@2"),
             (&["valt"], "daemon `valt` is not defined; vault"),
-            (&["rag-b@3"], "daemon `rag-b` has no replica `rag-b@3`; rag-b@2"),
-            (&["category:rga"], "no daemon has category `rga`; category:rag"),
+            (
+                &["rag-b@3"],
+                "daemon `rag-b` has no replica `rag-b@3`; rag-b@2",
+            ),
+            (
+                &["category:rga"],
+                "no daemon has category `rga`; category:rag",
+            ),
             (&["profile:x"], "the fleet has no profile `x`; profile:a"),
             (&["nothing-*"], "no daemon's name matches `nothing-*`; "),
-            (&["profile:loop"], "profile `loop` contains itself: loop → loop; "),
+            (
+                &["profile:loop"],
+                "profile `loop` contains itself: loop → loop; ",
+            ),
         ] {
             assert_eq!(pick(terms), expected, "{terms:?}");
         }
@@ -307,6 +343,9 @@ mod tests {
     #[test]
     fn a_profile_brings_what_its_members_need() {
         let fleet = fleet();
-        assert_eq!(profile_units(&fleet, Some("a")).unwrap(), ["rag-a", "vault"]);
+        assert_eq!(
+            profile_units(&fleet, Some("a")).unwrap(),
+            ["rag-a", "vault"]
+        );
     }
 }

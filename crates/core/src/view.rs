@@ -83,7 +83,12 @@ impl State {
     pub fn may_be_alive(self) -> bool {
         matches!(
             self,
-            Self::Starting | Self::Up | Self::Ready | Self::Degraded | Self::Stopping | Self::Unknown
+            Self::Starting
+                | Self::Up
+                | Self::Ready
+                | Self::Degraded
+                | Self::Stopping
+                | Self::Unknown
         )
     }
 

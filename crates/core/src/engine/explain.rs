@@ -1,0 +1,128 @@
+//! `eud why`: the causal chain of a unit's state, in sentences.
+//!
+//! Purpose: from the unit asked about to the first unit whose trouble is its own.
+//! Deliberately absent: log lines. The reader of files adds those of `show_log_of`.
+
+use std::collections::BTreeSet;
+
+use crate::engine::Core;
+use crate::fleet::Unit;
+use crate::io::Now;
+use crate::view::{DaemonView, Explanation, State};
+use crate::words;
+
+impl Core {
+    /// Why a unit is what it is.
+    pub fn explain(&self, unit: &str, now: Now) -> Option<Explanation> {
+        let mut explanation = Explanation {
+            unit: unit.to_owned(),
+            ..Explanation::default()
+        };
+        let mut seen = BTreeSet::new();
+        let mut current = Some(unit.to_owned());
+        while let Some(name) = current.take() {
+            if !seen.insert(name.clone()) {
+                break;
+            }
+            let view = self.view(&name, now)?;
+            explanation.sentences.push(self.sentence(&view, now));
+            explanation.chain.push(name.clone());
+            current = view.blocked_on.first().cloned();
+            if current.is_none() {
+                self.conclude(&view, &mut explanation);
+            }
+        }
+        Some(explanation)
+    }
+
+    fn conclude(&self, root: &DaemonView, explanation: &mut Explanation) {
+        let name = &root.name;
+        let unit = &explanation.unit;
+        let well = matches!(root.state, State::Ready | State::Done)
+            || (root.state == State::Up && root.ready.is_none());
+        if well && name == unit {
+            return;
+        }
+        if root.state.is_trouble() || root.state == State::Up {
+            explanation.show_log_of.push(name.clone());
+        }
+        explanation.fix_first = Some(name.clone());
+        let next = match root.state {
+            State::Stopped => vec![format!("eud start {name}")],
+            State::Held => vec![format!("eud release {name}")],
+            State::Done | State::Failed | State::Backoff | State::CoolDown => {
+                vec![format!("eud logs {name}"), format!("eud restart {name}")]
+            }
+            State::Unknown => vec![format!("eud show {name}")],
+            _ => vec![format!("eud logs {name}")],
+        };
+        explanation.next = next;
+    }
+
+    fn sentence(&self, view: &DaemonView, now: Now) -> String {
+        let name = &view.name;
+        let reason = view.reason.clone().unwrap_or_default();
+        let since = self
+            .since(name, now)
+            .map_or(String::new(), |for_ms| format!(" for {for_ms}"));
+        match view.state {
+            State::Ready => format!("`{name}` is ready{since}: {}.", self.proof(name)),
+            State::Up if view.ready.is_none() => {
+                format!("`{name}` is up{since}. It has no readiness probe, so no more is known.")
+            }
+            State::Up => format!("`{name}` is up{since}, {reason}."),
+            State::Degraded => format!("`{name}` runs but is degraded{since}: it {reason}."),
+            State::Starting => format!("`{name}` is starting: {reason}."),
+            State::Waiting => format!("`{name}` waits{since}: {}.", waits(&reason)),
+            State::Stopping => format!("`{name}` is stopping: {reason}."),
+            State::Backoff => format!(
+                "`{name}` {reason} (back-off; restarted {} so far).",
+                times(view.restarts)
+            ),
+            State::CoolDown => format!(
+                "`{name}` {reason}. It was restarted too often ({}) and cools down.",
+                times(view.restarts)
+            ),
+            State::Done => format!("`{name}` {reason} and is not to be restarted."),
+            State::Failed => format!("`{name}` failed{since}: it {reason}."),
+            State::Held => format!("`{name}` is held{since}: {reason}."),
+            State::Stopped => format!("`{name}` is stopped{since}: {reason}."),
+            State::Unknown => format!("Whether `{name}` runs is unknown{since}: {reason}."),
+        }
+    }
+
+    fn since(&self, unit: &str, now: Now) -> Option<String> {
+        let since = self.slots.get(unit)?.since_ms?;
+        u64::try_from(now.wall_ms - since).ok().map(words::duration)
+    }
+
+    fn proof(&self, unit: &Unit) -> &'static str {
+        use crate::fleet::Probe;
+        let Some(daemon) = self.daemon(unit) else {
+            return "";
+        };
+        match daemon.ready.as_ref().map(|ready| &ready.probe) {
+            Some(Probe::Http(_)) => "its HTTP probe passes",
+            Some(Probe::Tcp(_)) => "its port accepts connections",
+            Some(Probe::Exec(_)) => "its probe command exits 0",
+            Some(Probe::Log(_)) => "the awaited line was in its log",
+            Some(Probe::File { .. }) => "its file exists",
+            Some(Probe::Notify { .. }) => "it said READY=1",
+            None => "it has no readiness probe",
+        }
+    }
+}
+
+fn waits(reason: &str) -> String {
+    reason
+        .strip_prefix("needs ")
+        .map_or_else(|| reason.to_owned(), |needed| format!("it needs {needed}"))
+}
+
+fn times(count: u64) -> String {
+    match count {
+        1 => "once".to_owned(),
+        2 => "twice".to_owned(),
+        n => format!("{n} times"),
+    }
+}

@@ -1,0 +1,254 @@
+//! The state machine of a fleet, told first in prose.
+//!
+//! Every unit (a daemon, or one replica of it) has a *desired* state, which a person or a profile sets, and a
+//! *state*, which is what is the case. The core closes the gap between the two, and never changes the desired
+//! state by itself, with one exception: a restart limit whose action is `hold` sets a hold, and says so.
+//!
+//! **Wanted.** A unit *may run* when it is desired up, enabled, declared, not held, the manager is not shutting
+//! down, and everything it needs may run. Needs propagate intent: stopping `vault` by hand stops, first, every
+//! running unit that needs it; they stay desired up and are `waiting` until `vault` is wanted again.
+//!
+//! **Start.** A unit that may run and has no run is `waiting` while a need does not *serve* (is not `ready`, or
+//! not `up` where no readiness is asked for, or not `done`), while a want or an `after` is on its way (for at most
+//! [`WANTS_WAIT_MS`]), or while one it conflicts with has a run. Then it is launched: the intent is persisted with
+//! a fresh generation, and then a keeper is started (`starting`). Once the command executes it is `up`; when its
+//! readiness probe passes it is `ready`. It is `degraded` when that probe fails again, when a need stopped
+//! serving, when its log cannot be written, or when liveness has begun to fail.
+//!
+//! **Stop.** A unit with a run that may not run is `stopping`: first it waits until every unit that names it in
+//! needs, wants or after and is going down too is gone, then its keeper is asked, once. The keeper enforces
+//! signal, grace and kill by itself. If it says nothing within the grace and [`STOP_SLACK_MS`], the keeper is
+//! killed with the tree it keeps.
+//!
+//! **Exit.** The end of a run is known from the keeper's record or, if the keeper was lost, from the record the
+//! shell writes once nothing of the tree is left. An exit that was asked for leads to `stopped` (or to a new
+//! start, if that is desired by now). Any other exit is classified by the restart policy: `done` or `failed` when
+//! it is not to be restarted, else `backoff` (the first restart is immediate), else `cool-down` or `held` when
+//! there were too many. A unit that *needs* the dead one goes on and is `degraded`, or is restarted if its
+//! `on_need_lost` says so.
+//!
+//! **Manual stop.** `stop` sets desired down, by hand. Nothing but a manual start (or a start of something that
+//! needs it) changes that: no profile, reload, crash, timer or new manager.
+//!
+//! **Unknown.** A keeper that holds its lock but does not answer leaves the unit `unknown`: nothing is started in
+//! its place, and nothing that needs it counts it as serving.
+//!
+//! **Evaluation.** [`Core::handle`] notes what an input changes and marks units as dirty; `evaluate` brings each
+//! dirty unit one step forward and marks those that look at it. There is no recursion, and every unit has at most
+//! one timer, the earliest of its deadlines.
+//!
+//! Deliberately absent: any step that looks at the world. What the shell does with an effect comes back as input.
+
+mod command;
+mod evaluate;
+mod explain;
+mod load;
+mod policy;
+mod probe;
+mod run;
+mod show;
+mod slot;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use crate::fleet::{Daemon, Fleet, Unit, daemon_of};
+use crate::io::{Effect, Input, Now};
+use crate::planted::Planted;
+use crate::record::{Generation, RunRow};
+use crate::rng::Rng;
+use slot::Slot;
+
+/// How long a unit waits for a want or an `after` that is up but not ready.
+pub const WANTS_WAIT_MS: u64 = 60_000;
+/// How long past its grace a keeper may take to report the end of a stopped run.
+pub const STOP_SLACK_MS: u64 = 5_000;
+/// How long a launch may take until its keeper is given up.
+pub const LAUNCH_LIMIT_MS: u64 = 60_000;
+/// First pause between two early readiness tests; doubles up to [`READY_POLL_MAX_MS`].
+pub const READY_POLL_FIRST_MS: u64 = 50;
+/// Longest pause between two early readiness tests.
+pub const READY_POLL_MAX_MS: u64 = 1_000;
+/// How long past its own time limit a test may be without an answer.
+pub const PROBE_SLACK_MS: u64 = 5_000;
+
+/// Decides for one fleet. See the module's prose.
+#[derive(Debug, Clone)]
+pub struct Core {
+    fleet: Fleet,
+    profile: Option<String>,
+    /// `eud up` was called in this state directory, so a profile is in force.
+    up_called: bool,
+    slots: BTreeMap<Unit, Slot>,
+    /// Units of a daemon, in order.
+    units_of: BTreeMap<String, Vec<Unit>>,
+    /// Units that name a daemon in needs, wants, after or conflicts.
+    watchers: BTreeMap<String, Vec<Unit>>,
+    timers: BTreeSet<(u64, Unit)>,
+    dirty: BTreeSet<Unit>,
+    next_generation: Generation,
+    rng: Rng,
+    shutting_down: bool,
+    exited: bool,
+    planted: Option<Planted>,
+}
+
+impl Core {
+    /// A core that knows nothing yet. The seed decides jitter and run identities.
+    pub fn new(seed: u64) -> Self {
+        Self {
+            fleet: Fleet::default(),
+            profile: None,
+            up_called: false,
+            slots: BTreeMap::new(),
+            units_of: BTreeMap::new(),
+            watchers: BTreeMap::new(),
+            timers: BTreeSet::new(),
+            dirty: BTreeSet::new(),
+            next_generation: 1,
+            rng: Rng::new(seed),
+            shutting_down: false,
+            exited: false,
+            planted: None,
+        }
+    }
+
+    /// Plants a defect. For the simulator only.
+    #[cfg(feature = "planted")]
+    pub fn plant(&mut self, defect: Planted) {
+        self.planted = Some(defect);
+    }
+
+    pub(crate) fn has(&self, defect: Planted) -> bool {
+        cfg!(feature = "planted") && self.planted == Some(defect)
+    }
+
+    /// Takes note of an input and appends what is to be done, in order.
+    pub fn handle(&mut self, input: Input, now: Now, out: &mut Vec<Effect>) {
+        match input {
+            Input::Load { fleet, ticket } => self.on_load(*fleet, ticket, now, out),
+            Input::Recover(recovery) => self.on_recover(*recovery, now, out),
+            Input::Command { ticket, command } => self.on_command(ticket, command, now, out),
+            Input::Run {
+                unit,
+                generation,
+                event,
+            } => {
+                self.on_run_event(&unit, generation, event, now, out);
+            }
+            Input::Probed {
+                unit,
+                generation,
+                which,
+                outcome,
+            } => {
+                self.on_probed(&unit, generation, which, outcome, now);
+            }
+            Input::Tick => {}
+        }
+        self.fire_timers(now, out);
+        self.settle(now, out);
+    }
+
+    /// Monotonic time at which [`Input::Tick`] is due; `None` when nothing waits for time.
+    pub fn next_timeout(&self) -> Option<u64> {
+        self.timers.first().map(|(due, _)| *due)
+    }
+
+    /// The fleet as last loaded.
+    pub fn fleet(&self) -> &Fleet {
+        &self.fleet
+    }
+
+    /// Profile brought up last.
+    pub fn profile(&self) -> Option<&str> {
+        self.profile.as_deref()
+    }
+
+    /// Definition of a unit.
+    pub fn daemon(&self, unit: &str) -> Option<&Arc<Daemon>> {
+        self.slots.get(unit).map(|slot| &slot.daemon)
+    }
+
+    /// Names of all units, in order, those on their way out included.
+    pub fn units(&self) -> impl Iterator<Item = &Unit> {
+        self.slots.keys()
+    }
+
+    /// The last ended run of a unit.
+    pub fn last_run(&self, unit: &str) -> Option<&RunRow> {
+        self.slots.get(unit)?.last.as_ref()
+    }
+
+    /// Generation of the present run of a unit.
+    pub fn generation(&self, unit: &str) -> Option<Generation> {
+        Some(self.slots.get(unit)?.run.as_ref()?.generation)
+    }
+
+    /// Whether the last effect of a shutdown has been given.
+    pub fn is_over(&self) -> bool {
+        self.exited
+    }
+
+    fn fresh_generation(&mut self) -> Generation {
+        let generation = self.next_generation;
+        self.next_generation += 1;
+        generation
+    }
+
+    /// Units of a daemon by name.
+    fn replicas(&self, daemon: &str) -> &[Unit] {
+        self.units_of.get(daemon).map_or(&[], Vec::as_slice)
+    }
+
+    /// Marks a unit, all that look at it, and all it looks at.
+    fn mark_around(&mut self, unit: &str) {
+        self.dirty.insert(unit.to_owned());
+        if let Some(watchers) = self.watchers.get(daemon_of(unit)) {
+            self.dirty.extend(watchers.iter().cloned());
+        }
+        let Some(daemon) = self.slots.get(unit).map(|slot| Arc::clone(&slot.daemon)) else {
+            return;
+        };
+        for name in [
+            &daemon.needs,
+            &daemon.wants,
+            &daemon.after,
+            &daemon.conflicts,
+        ]
+        .into_iter()
+        .flatten()
+        {
+            if let Some(units) = self.units_of.get(name) {
+                self.dirty.extend(units.iter().cloned());
+            }
+        }
+    }
+
+    /// Rebuilds the indices over names. Removed units keep their place until they are gone.
+    fn reindex(&mut self) {
+        self.units_of.clear();
+        self.watchers.clear();
+        for (unit, slot) in &self.slots {
+            let daemon = &slot.daemon;
+            self.units_of
+                .entry(daemon.name.clone())
+                .or_default()
+                .push(unit.clone());
+            for name in [
+                &daemon.needs,
+                &daemon.wants,
+                &daemon.after,
+                &daemon.conflicts,
+            ]
+            .into_iter()
+            .flatten()
+            {
+                self.watchers
+                    .entry(name.clone())
+                    .or_default()
+                    .push(unit.clone());
+            }
+        }
+    }
+}

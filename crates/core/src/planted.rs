@@ -1,0 +1,57 @@
+//! Deliberate defects, by which the simulator proves that it can see.
+//!
+//! Purpose: each is a mistake that real supervisors have made. Without the feature `planted` none can be chosen
+//! and every test of one is the constant `false`.
+
+/// A defect that can be planted in a [`crate::Core`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Planted {
+    /// An exit of an earlier generation ends the present run.
+    StaleExit,
+    /// The launch is asked for before its intent is durable.
+    LaunchBeforeIntent,
+    /// A recovered manual stop counts as the profile's.
+    ForgetManualStop,
+    /// The back-off timer starts a daemon without asking whether it is still wanted.
+    TimerIgnoresDesired,
+    /// A recovered core counts generations from the start again.
+    GenerationReused,
+    /// A keeper that does not answer a stop is waited for, for ever.
+    NoEscalation,
+    /// A code nobody saw is recorded as 0.
+    GuessedCode,
+    /// A needed daemon counts as ready once it executes.
+    NeedOnlyUp,
+    /// A daemon is stopped before those that need it.
+    StopOrderIgnored,
+    /// A recovered back-off has no timer.
+    BackoffStuck,
+    /// A restart does not wait for the end of the run before.
+    RestartOverlaps,
+    /// Restarts are never too many.
+    LimitIgnored,
+    /// Units in state `unknown` are left out of the summary.
+    SummaryForgets,
+    /// A probe's answer for an earlier generation counts.
+    StaleProbe,
+}
+
+impl Planted {
+    /// Every one.
+    pub const ALL: [Self; 14] = [
+        Self::StaleExit,
+        Self::LaunchBeforeIntent,
+        Self::ForgetManualStop,
+        Self::TimerIgnoresDesired,
+        Self::GenerationReused,
+        Self::NoEscalation,
+        Self::GuessedCode,
+        Self::NeedOnlyUp,
+        Self::StopOrderIgnored,
+        Self::BackoffStuck,
+        Self::RestartOverlaps,
+        Self::LimitIgnored,
+        Self::SummaryForgets,
+        Self::StaleProbe,
+    ];
+}

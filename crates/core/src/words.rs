@@ -1,0 +1,91 @@
+//! Times, durations and exits in the words people read.
+//!
+//! Purpose: one way to say "41m", "in 3 s" or "exit 127", for reasons, explanations and tables.
+
+use crate::record::{EndReason, ExitRecord, WallMs};
+
+/// RFC 3339 in UTC, with milliseconds.
+pub fn rfc3339(at_ms: WallMs) -> String {
+    match jiff::Timestamp::from_millisecond(at_ms) {
+        Ok(at) => format!("{at:.3}"),
+        Err(_) => "unknown".to_owned(),
+    }
+}
+
+/// Two units at most, the larger first: `850ms`, `3.2s`, `41m`, `6h 04m`, `2d 03h`.
+pub fn duration(ms: u64) -> String {
+    let s = ms / 1000;
+    match s {
+        0 => format!("{ms}ms"),
+        1..10 => format!("{}.{}s", s, ms % 1000 / 100),
+        10..60 => format!("{s}s"),
+        60..3_600 if s < 600 && !s.is_multiple_of(60) => format!("{}m {:02}s", s / 60, s % 60),
+        60..3_600 => format!("{}m", s / 60),
+        3_600..86_400 => format!("{}h {:02}m", s / 3_600, s % 3_600 / 60),
+        _ => format!("{}d {:02}h", s / 86_400, s % 86_400 / 3_600),
+    }
+}
+
+/// Name of a signal on Linux, without `SIG`; its number when it has none.
+pub fn signal(number: i32) -> String {
+    const NAMES: [&str; 32] = [
+        "0", "HUP", "INT", "QUIT", "ILL", "TRAP", "ABRT", "BUS", "FPE", "KILL", "USR1", "SEGV",
+        "USR2", "PIPE", "ALRM", "TERM", "STKFLT", "CHLD", "CONT", "STOP", "TSTP", "TTIN", "TTOU",
+        "URG", "XCPU", "XFSZ", "VTALRM", "PROF", "WINCH", "IO", "PWR", "SYS",
+    ];
+    let name = usize::try_from(number).ok().and_then(|n| NAMES.get(n));
+    name.map_or_else(|| number.to_string(), |name| (*name).to_owned())
+}
+
+/// How a run ended: `exited with code 1`, `was killed by KILL`, `could not be started: …`.
+pub fn ending(record: &ExitRecord) -> String {
+    let message = |default: &str| record.message.clone().unwrap_or_else(|| default.to_owned());
+    let code = match (record.code, record.signal) {
+        (Some(code), _) => format!("exited with code {code}"),
+        (None, Some(number)) => {
+            let core = if record.core { " (core dumped)" } else { "" };
+            format!("was killed by {}{core}", signal(number))
+        }
+        (None, None) => "ended with an unknown code".to_owned(),
+    };
+    match record.reason {
+        EndReason::Exited => code,
+        EndReason::Stopped => format!("was stopped and {code}"),
+        EndReason::StopKilled => "did not stop in its grace and was killed".to_owned(),
+        EndReason::Timeout => "ran longer than its timeout and was stopped".to_owned(),
+        EndReason::SpawnFailed => {
+            format!("could not be started: {}", message("reason unknown"))
+        }
+        EndReason::KeeperLost => "lost its keeper; its exit code is unknown".to_owned(),
+        EndReason::NeverStarted => "was never started".to_owned(),
+        EndReason::RecordCorrupt => {
+            "ended; its exit record is corrupt and the code unknown".to_owned()
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_read_well() {
+        for (ms, expected) in [
+            (850, "850ms"),
+            (3_250, "3.2s"),
+            (41_000, "41s"),
+            (60_000, "1m"),
+            (61_000, "1m 01s"),
+            (41 * 60_000 + 7_000, "41m"),
+            (6 * 3_600_000 + 240_000, "6h 04m"),
+            (51 * 3_600_000, "2d 03h"),
+        ] {
+            assert_eq!(duration(ms), expected);
+        }
+    }
+
+    #[test]
+    fn times_are_utc_with_milliseconds() {
+        assert_eq!(rfc3339(1_700_000_000_120), "2023-11-14T22:13:20.120Z");
+    }
+}
