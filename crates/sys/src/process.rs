@@ -331,11 +331,7 @@ mod tests {
 
     #[test]
     fn the_environment_is_matched_exactly() {
-        let mut child = Command::new("sleep")
-            .arg("60")
-            .env("EUD_X", "ab")
-            .spawn()
-            .unwrap();
+        let mut child = sleeper();
         assert!(environment_has(child.id(), b"EUD_X=ab").unwrap());
         assert!(!environment_has(child.id(), b"EUD_X=a").unwrap());
         child.kill().unwrap();
