@@ -1,0 +1,68 @@
+//! The stop-watch of the benchmarks: the command that every measured service runs.
+//!
+//! Purpose: say when it began to execute, as seen by the process itself.
+//! Invariants: a stamp is one line `<name> <pid> <CLOCK_MONOTONIC ns>`, appended with one write, so stamps
+//! of many processes never mix.
+//! Deliberately absent: signal handlers (it obeys at once) and output (it is idle).
+
+use std::fs::OpenOptions;
+use std::io::Write as _;
+use std::process::{Command, ExitCode};
+
+fn main() -> ExitCode {
+    let args: Vec<String> = std::env::args().collect();
+    let words: Vec<&str> = args.iter().map(String::as_str).collect();
+    let outcome = match words.as_slice() {
+        [_, "idle", stamps, name] => stamp(stamps, name).map(|()| idle()),
+        [me, "shim", stamps, name] => shim(me, stamps, name),
+        [_, "write", stamps, name, lines] => write_lines(stamps, name, lines).map(|()| idle()),
+        _ => Err(std::io::Error::other(
+            "usage: bench-probe idle|shim|write STAMPS NAME [LINES]",
+        )),
+    };
+    match outcome {
+        Ok(code) => code,
+        Err(_) => ExitCode::FAILURE,
+    }
+}
+
+/// Appends this moment.
+fn stamp(stamps: &str, name: &str) -> std::io::Result<()> {
+    let now = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
+    let ns = i128::from(now.tv_sec) * 1_000_000_000 + i128::from(now.tv_nsec);
+    let line = format!("{name} {} {ns}\n", std::process::id());
+    OpenOptions::new()
+        .append(true)
+        .create(true)
+        .open(stamps)?
+        .write_all(line.as_bytes())
+}
+
+fn idle() -> ExitCode {
+    loop {
+        std::thread::park();
+    }
+}
+
+/// The least a keeper could be: starts the command and waits for it.
+fn shim(me: &str, stamps: &str, name: &str) -> std::io::Result<ExitCode> {
+    Command::new(me).args(["idle", stamps, name]).status()?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Writes lines of 100 bytes, one write each, between two stamps.
+fn write_lines(stamps: &str, name: &str, lines: &str) -> std::io::Result<()> {
+    let lines: u64 = lines.parse().map_err(std::io::Error::other)?;
+    // A writer of its own: std's standard output would copy every line once more.
+    let stdout = rustix::io::dup(rustix::stdio::stdout()).map_err(std::io::Error::from)?;
+    let mut out = std::fs::File::from(stdout);
+    let mut line = [b'x'; 100];
+    line[99] = b'\n';
+    stamp(stamps, &format!("{name}:begin"))?;
+    for number in 0..lines {
+        let digits = format!("{number:012} ");
+        line[..digits.len()].copy_from_slice(digits.as_bytes());
+        out.write_all(&line)?;
+    }
+    stamp(stamps, &format!("{name}:end"))
+}

@@ -1,0 +1,59 @@
+//! `cargo xtask dist`: what is distributed, into `target/dist-out`.
+//!
+//! Invariants: the keeper is static and not position-independent, because there is one per daemon and
+//! those two save about half of its memory; `eud` is an ordinary release build.
+
+use std::fs;
+
+use crate::{Failure, cmd};
+
+const KEEPER_FLAGS: &str = "-C target-feature=+crt-static -C relocation-model=static";
+
+/// Builds and copies.
+pub(crate) fn run(_: &[String]) -> Result<(), Failure> {
+    let host = host()?;
+    let out = cmd::target("dist-out");
+    fs::create_dir_all(&out).map_err(|e| format!("{}: {e}", out.display()))?;
+    let keeper = [
+        "build",
+        "--profile",
+        "dist",
+        "-p",
+        "eudaemon",
+        "--bin",
+        "eud-keeper",
+    ];
+    // With --target the flags reach the keeper only, not build scripts and macros.
+    let mut build = cmd::cargo(&keeper);
+    cmd::run(
+        build
+            .args(["--target", &host])
+            .env("RUSTFLAGS", KEEPER_FLAGS),
+    )?;
+    cmd::run(&mut cmd::cargo(&[
+        "build",
+        "--release",
+        "-p",
+        "eudaemon",
+        "--bin",
+        "eud",
+    ]))?;
+    let built = [
+        ("eud-keeper", cmd::target(&host).join("dist/eud-keeper")),
+        ("eud", cmd::target("release").join("eud")),
+    ];
+    for (name, from) in built {
+        let to = out.join(name);
+        let bytes = fs::copy(&from, &to).map_err(|e| format!("{}: {e}", from.display()))?;
+        cmd::say(&format!("{:>9} kB  {}", bytes / 1000, to.display()));
+    }
+    Ok(())
+}
+
+/// Target triple of this machine.
+fn host() -> Result<String, Failure> {
+    let text = cmd::output(&mut cmd::command("rustc", &["-vV"]))?;
+    let host = text.lines().find_map(|line| line.strip_prefix("host: "));
+    host.map(str::to_owned)
+        .ok_or("rustc -vV names no host".to_owned())
+}
