@@ -54,7 +54,10 @@ fn main() -> ExitCode {
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
-            cmd::say(&format!("error: {failure}"));
+            // A task whose own last line says it all leaves nothing to say.
+            if !failure.is_empty() {
+                cmd::say(&format!("error: {failure}"));
+            }
             ExitCode::FAILURE
         }
     }
