@@ -17,7 +17,8 @@ say() { echo "setup: $*" >&2; }
 # Debian keeps PostgreSQL's programs out of PATH.
 find_program() {
     local found
-    found=$(command -v "$1" || ls /usr/lib/postgresql/*/bin/"$1" /usr/sbin/"$1" 2>/dev/null | sort -V | tail -1)
+    found=$(command -v "$1" ||
+        ls /usr/lib/postgresql/*/bin/"$1" /usr/sbin/"$1" 2>/dev/null | sort -V | tail -1)
     if [ -z "$found" ]; then
         say "$1 is not installed; on Debian: apt-get install redis-server postgresql nginx"
         exit 1
@@ -40,7 +41,8 @@ if [ "$(id -u)" = 0 ]; then
     mkdir -p "$data/postgres"
     chown "$user:" "$data/postgres"
     if ! "${as[@]}" test -w "$data/postgres"; then
-        say "user $user cannot reach $data/postgres; set SERVERS_DATA to a folder that everybody may enter"
+        say "user $user cannot reach $data/postgres"
+        say "set SERVERS_DATA to a folder that everybody may enter"
         exit 1
     fi
 fi

@@ -1,9 +1,10 @@
 //! `cargo xtask bench`: the figures of SPECIFICATION.md, measured.
 //!
-//! Purpose: one run measures eud and, beside it, the least the machine itself can do, so that the figures
-//! are ratios and survive a slow or busy machine.
-//! Invariants: stop-watches go through real processes (`bench-probe`), never through what a supervisor
-//! says of itself; every scenario is one file with one function; nothing is left running.
+//! Purpose: one run measures eud and, beside it, the least the machine itself can do, so that the
+//! figures are ratios and survive a slow or busy machine.
+//! Invariants: stop-watches go through real processes (`bench-probe`), never through what a
+//! supervisor says of itself; every scenario is one file with one function; nothing is left
+//! running.
 //! Deliberately absent: averages. Medians are reported, or the one value there is.
 
 mod eud;

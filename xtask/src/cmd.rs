@@ -1,7 +1,7 @@
 //! Running commands, and the few words said around them.
 //!
-//! Invariants: every command runs in the workspace's root unless told otherwise; a failure names the
-//! command line that can be typed to repeat it.
+//! Invariants: every command runs in the workspace's root unless told otherwise; a failure names
+//! the command line that can be typed to repeat it.
 
 use std::ffi::OsStr;
 use std::io::Write as _;

@@ -1,7 +1,7 @@
 //! `cargo xtask demo`: a fleet is started, broken, watched as it recovers, and brought down.
 //!
-//! Invariants: state, data and ports are the demonstration's own, so it disturbs nothing and can run
-//! twice; Ctrl-C at any point ends with `eud down` and the proof that no process is left.
+//! Invariants: state, data and ports are the demonstration's own, so it disturbs nothing and can
+//! run twice; Ctrl-C at any point ends with `eud down` and the proof that no process is left.
 
 mod tour;
 

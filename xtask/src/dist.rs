@@ -1,7 +1,7 @@
 //! `cargo xtask dist`: what is distributed, into `target/dist-out`.
 //!
-//! Invariants: the keeper is static and not position-independent, because there is one per daemon and
-//! those two save about half of its memory; `eud` is an ordinary release build.
+//! Invariants: the keeper is static and not position-independent, because there is one per daemon
+//! and those two save about half of its memory; `eud` is an ordinary release build.
 
 use std::fs;
 

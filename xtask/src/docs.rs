@@ -1,9 +1,11 @@
 //! `cargo xtask docs`: the documentation does what it shows.
 //!
 //! Purpose: run the fenced `console` blocks of README.md and `docs/*.md` with the built `eud`.
-//! Invariants: each page is one session, in a folder of its own, brought down at its end; a block that
-//! follows `<!-- file: NAME -->` is written to that file first; a page without `console` blocks is not run.
-//! Deliberately absent: checking `sh` blocks. They are for commands that need a person, root or a network.
+//! Invariants: each page is one session, in a folder of its own, brought down at its end; a block
+//! that follows `<!-- file: NAME -->` is written to that file first; a page without `console`
+//! blocks is not run.
+//! Deliberately absent: checking `sh` blocks. They are for commands that need a person, root or a
+//! network.
 
 mod page;
 mod session;

@@ -1,7 +1,7 @@
 //! Talking to a fleet under test through the `eud` command, as a person would.
 //!
-//! Invariants: the fleet's state lies in a folder of its own; a fleet that goes out of scope is brought
-//! down, so that a failed task leaves nothing running.
+//! Invariants: the fleet's state lies in a folder of its own; a fleet that goes out of scope is
+//! brought down, so that a failed task leaves nothing running.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};

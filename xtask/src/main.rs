@@ -1,10 +1,10 @@
 //! Project tasks: what other projects keep in scripts.
 //!
 //! Purpose: one entry for everything a person or a machine does with this repository.
-//! Invariants: every task says what it does, leaves no process and no temporary file behind, and exits
-//! non-zero when anything failed.
-//! Deliberately absent: dependencies beyond `serde_json`, `rustix` and `eud-sys`, so that `cargo xtask` starts soon
-//! on a fresh clone.
+//! Invariants: every task says what it does, leaves no process and no temporary file behind, and
+//! exits non-zero when anything failed.
+//! Deliberately absent: dependencies beyond `serde_json`, `rustix` and `eud-sys`, so that `cargo
+//! xtask` starts soon on a fresh clone.
 
 mod bench;
 mod cmd;
@@ -24,13 +24,13 @@ pub(crate) type Failure = String;
 const USAGE: &str = "\
 cargo xtask <task>
 
-  demo   [--seconds N] [--release]      start examples/factory, break it, watch it recover, leave no trace
-  test   [--seeds N]                    everything: set-up, format, lints, tests, simulator, docs, tidy
-  tidy                                  sizes, headers, columns, leftovers
-  docs   [PAGE...]                      run the commands in README.md and docs/
-  dist                                  build what is distributed into target/dist-out
+  demo   [--seconds N] [--release]   start examples/factory, break it, watch it recover, leave
+  test   [--seeds N]                 everything: set-up, format, lints, tests, simulator, docs
+  tidy   [--wrap]                    sizes, headers, columns, leftovers
+  docs   [PAGE...]                   run the commands in README.md and docs/
+  dist                               build what is distributed into target/dist-out
   bench  [--quick] [--only NAME] [--json FILE] [--write]
-                                        the figures of SPECIFICATION.md, as ratios in one run";
+                                     the figures of SPECIFICATION.md, as ratios in one run";
 
 fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();

@@ -1,7 +1,7 @@
 //! Looking at processes through `/proc`.
 //!
-//! Invariants: a process that ends while it is looked at counts as absent; nothing here signals a process
-//! it did not start or read from a fleet's own status.
+//! Invariants: a process that ends while it is looked at counts as absent; nothing here signals a
+//! process it did not start or read from a fleet's own status.
 //! Deliberately absent: macOS. Proofs and measurements that need `/proc` are Linux only.
 
 use std::fs;

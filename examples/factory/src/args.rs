@@ -1,7 +1,7 @@
 //! Options of the factory's commands.
 //!
-//! Invariants: `--name value` wins over `FACTORY_NAME`, which wins over the default. Words without `--`
-//! are kept in order.
+//! Invariants: `--name value` wins over `FACTORY_NAME`, which wins over the default. Words without
+//! `--` are kept in order.
 //! Deliberately absent: a parser crate. Seven options do not need one.
 
 use std::collections::BTreeMap;
@@ -10,7 +10,8 @@ use std::time::Duration;
 
 use crate::Failure;
 
-/// Default addresses, in a range nobody else uses. One variable each, so that two fleets can run at once.
+/// Default addresses, in a range nobody else uses. One variable each, so that two fleets can run at
+/// once.
 const DEFAULTS: [(&str, &str); 8] = [
     ("vault", "127.0.0.1:47610"),
     ("queue", "127.0.0.1:47611"),

@@ -1,7 +1,8 @@
 //! The drain worker: takes items from the queue to the model, with a token from the vault.
 //!
-//! Invariants: an item is claimed only with a valid token in hand, and given back when the model does not
-//! answer. Without a token there is nothing to do: it says why and exits, and its restart policy decides.
+//! Invariants: an item is claimed only with a valid token in hand, and given back when the model
+//! does not answer. Without a token there is nothing to do: it says why and exits, and its restart
+//! policy decides.
 
 use std::convert::Infallible;
 use std::thread;

@@ -1,7 +1,7 @@
 //! As much HTTP/1.1 as the factory needs, on `std::net`.
 //!
-//! Invariants: one request per connection; heads are at most 8 kB, bodies 64 kB; a peer that stalls costs
-//! one of eight workers for two seconds at most.
+//! Invariants: one request per connection; heads are at most 8 kB, bodies 64 kB; a peer that stalls
+//! costs one of eight workers for two seconds at most.
 //! Deliberately absent: TLS, keep-alive, chunked bodies. It serves loopback.
 
 use std::convert::Infallible;

@@ -1,11 +1,11 @@
 //! A small AI factory: the daemons of the example fleet, in one program.
 //!
-//! Purpose: something real to supervise that runs anywhere, with no account, network or GPU. Each daemon
-//! is a subcommand; `eud.toml` beside this folder declares them.
-//! Invariants: everything listens on loopback only; every queue, buffer and wait is bounded; what a daemon
-//! has to say it says on standard output (news) or standard error (trouble), one line each.
-//! Deliberately absent: timestamps and rotation (the keeper adds them), daemonising, PID files and signal
-//! handlers. A daemon under a supervisor needs none of them.
+//! Purpose: something real to supervise that runs anywhere, with no account, network or GPU. Each
+//! daemon is a subcommand; `eud.toml` beside this folder declares them.
+//! Invariants: everything listens on loopback only; every queue, buffer and wait is bounded; what a
+//! daemon has to say it says on standard output (news) or standard error (trouble), one line each.
+//! Deliberately absent: timestamps and rotation (the keeper adds them), daemonising, PID files and
+//! signal handlers. A daemon under a supervisor needs none of them.
 
 mod args;
 mod ask;

@@ -1,7 +1,7 @@
 //! The model server: slow to start, then answers prompts.
 //!
-//! Invariants: it listens from the start, but `/readyz` and `/generate` answer 503 until the weights are
-//! loaded, so a port check alone would call it ready too early.
+//! Invariants: it listens from the start, but `/readyz` and `/generate` answer 503 until the
+//! weights are loaded, so a port check alone would call it ready too early.
 
 use std::convert::Infallible;
 use std::sync::Arc;

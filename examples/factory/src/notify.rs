@@ -1,7 +1,7 @@
 //! sd_notify(3), the sending side, by hand.
 //!
-//! Invariants: without `NOTIFY_SOCKET` every call does nothing; a name that begins with `@` is an abstract
-//! socket (Linux).
+//! Invariants: without `NOTIFY_SOCKET` every call does nothing; a name that begins with `@` is an
+//! abstract socket (Linux).
 
 use std::os::unix::net::UnixDatagram;
 use std::time::Duration;

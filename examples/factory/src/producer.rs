@@ -1,7 +1,7 @@
 //! The producer: adds items to the queue at a steady rate.
 //!
-//! Invariants: `<data>/producer.beat` is touched after every item that the queue took, and only then, so
-//! its age says how long nothing has got through.
+//! Invariants: `<data>/producer.beat` is touched after every item that the queue took, and only
+//! then, so its age says how long nothing has got through.
 
 use std::convert::Infallible;
 use std::path::Path;

@@ -1,7 +1,8 @@
 //! The queue: work items in SQLite, handed out one at a time.
 //!
-//! Invariants: an item is waiting, claimed or done; a claim that is not answered within 30 s is undone, so
-//! a worker that dies loses nothing; at most 10,000 items wait and 1,000 finished ones are kept.
+//! Invariants: an item is waiting, claimed or done; a claim that is not answered within 30 s is
+//! undone, so a worker that dies loses nothing; at most 10,000 items wait and 1,000 finished ones
+//! are kept.
 //! Deliberately absent: priorities, retries with a limit, dead letters.
 
 use std::convert::Infallible;

@@ -1,7 +1,7 @@
 //! What a daemon says: news on standard output, trouble on standard error.
 //!
-//! Invariants: one call writes whole lines. A reader that has gone away is no reason to die here: the
-//! next thing the daemon does will tell.
+//! Invariants: one call writes whole lines. A reader that has gone away is no reason to die here:
+//! the next thing the daemon does will tell.
 
 use std::io::Write as _;
 

@@ -1,10 +1,11 @@
 //! The credential vault: hands out tokens while its one credential is valid.
 //!
-//! Purpose: the root of the example's cascade. When the credential expires, the vault still runs, but is
-//! no longer ready, and everything that needs a token stands still.
-//! Invariants: expiry is a file, `<data>/vault.expired`, so a restart does not cure it; the credential
-//! itself is never logged or handed out.
-//! Deliberately absent: cryptography. The seal is a toy that makes a wrong key visible, nothing more.
+//! Purpose: the root of the example's cascade. When the credential expires, the vault still runs,
+//! but is no longer ready, and everything that needs a token stands still.
+//! Invariants: expiry is a file, `<data>/vault.expired`, so a restart does not cure it; the
+//! credential itself is never logged or handed out.
+//! Deliberately absent: cryptography. The seal is a toy that makes a wrong key visible, nothing
+//! more.
 
 use std::convert::Infallible;
 use std::fs;

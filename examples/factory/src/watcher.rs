@@ -1,8 +1,10 @@
 //! The watcher: queues files that appear or change in a folder.
 //!
-//! Invariants: a file counts as changed when its modification time or size does; it tells the supervisor
-//! `READY=1` after the first look, `STATUS=` when the number changes, `WATCHDOG=1` after each look.
-//! Deliberately absent: inotify. Looking once a second is enough here and works on every file system.
+//! Invariants: a file counts as changed when its modification time or size does; it tells the
+//! supervisor `READY=1` after the first look, `STATUS=` when the number changes, `WATCHDOG=1` after
+//! each look.
+//! Deliberately absent: inotify. Looking once a second is enough here and works on every file
+//! system.
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;

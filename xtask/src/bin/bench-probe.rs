@@ -1,8 +1,8 @@
 //! The stop-watch of the benchmarks: the command that every measured service runs.
 //!
 //! Purpose: say when it began to execute, as seen by the process itself.
-//! Invariants: a stamp is one line `<name> <pid> <CLOCK_MONOTONIC ns>`, appended with one write, so stamps
-//! of many processes never mix.
+//! Invariants: a stamp is one line `<name> <pid> <CLOCK_MONOTONIC ns>`, appended with one write, so
+//! stamps of many processes never mix.
 //! Deliberately absent: signal handlers (it obeys at once) and output (it is idle).
 
 use std::fs::OpenOptions;

@@ -1,7 +1,7 @@
 //! What the demonstration shows, in order.
 //!
-//! Invariants: everything shown is printed by `eud` itself or measured from its JSON; after Ctrl-C no
-//! further stop of the tour begins.
+//! Invariants: everything shown is printed by `eud` itself or measured from its JSON; after Ctrl-C
+//! no further stop of the tour begins.
 
 use std::time::{Duration, Instant};
 

@@ -1,9 +1,9 @@
 //! Reading a page: files to write, commands to run, output to expect.
 //!
-//! Format, inside a `console` block: a line `$ COMMAND` is run by `sh`; the lines up to the next one are
-//! what it prints, in order. `…` in an expected line stands for anything, a line of only `…` for any lines.
-//! A command's last line `(exit N)` expects that exit code. Without expected lines, only the exit code
-//! counts.
+//! Format, inside a `console` block: a line `$ COMMAND` is run by `sh`; the lines up to the next
+//! one are what it prints, in order. `…` in an expected line stands for anything, a line of only
+//! `…` for any lines. A command's last line `(exit N)` expects that exit code. Without expected
+//! lines, only the exit code counts.
 
 /// One thing a page does.
 #[derive(Debug, PartialEq, Eq)]

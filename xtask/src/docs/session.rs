@@ -1,7 +1,7 @@
 //! Playing a page: a folder, an environment, and an end.
 //!
-//! Invariants: whatever became of the page, its fleets are brought down and its folder removed. Commands
-//! see no colour, a fixed width and `eud` first in `PATH`.
+//! Invariants: whatever became of the page, its fleets are brought down and its folder removed.
+//! Commands see no colour, a fixed width and `eud` first in `PATH`.
 
 use std::fs;
 use std::path::Path;

@@ -1,7 +1,7 @@
 //! Counting what test runners report.
 //!
-//! Invariants: a runner that fails without saying so in its summary (it did not compile, it crashed)
-//! counts as one failure, never as none.
+//! Invariants: a runner that fails without saying so in its summary (it did not compile, it
+//! crashed) counts as one failure, never as none.
 
 use std::fmt;
 use std::io::{BufRead as _, BufReader, Write as _};

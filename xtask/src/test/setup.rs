@@ -1,7 +1,7 @@
 //! What the tests need that cargo cannot bring: a few Debian packages.
 //!
-//! Invariants: nothing is installed that is there already, nothing without root, and no server is started
-//! by its installation.
+//! Invariants: nothing is installed that is there already, nothing without root, and no server is
+//! started by its installation.
 
 use crate::cmd;
 

@@ -1,7 +1,7 @@
 //! Finding functions in formatted Rust source.
 //!
-//! Invariants: the source is formatted by rustfmt, so a function's body ends with the first `}` at the
-//! indentation of its `fn`. That is all the parsing that is needed.
+//! Invariants: the source is formatted by rustfmt, so a function's body ends with the first `}` at
+//! the indentation of its `fn`. That is all the parsing that is needed.
 
 /// A function.
 pub(super) struct Function {
