@@ -1,1 +1,269 @@
-//! keeper
+//! The keeper: the small process that is the parent of one run's command.
+//!
+//! Purpose: what must hold even while no manager lives: output is logged, limits are kept, a stop
+//! ends in death, nothing of the tree stays behind, and the end is on record. The story of the loop
+//! is in `run`, that of the end in `stop`.
+//! Invariants: one thread; no wakeups while nothing happens; at most 100 kB of memory of its own
+//! (see `examples/footprint.rs`); nothing that comes in can end it but the end of its run.
+//! Deliberately absent: decisions (restarts, probes, schedules), async, serde, and the command's
+//! secrets, which only the forked child ever decodes.
+//!
+//! The manager uses [`LaunchSpec`], [`spawn_keeper`], [`noted_pid`] and [`sweep`]; the binary is
+//! [`main`].
+
+mod child;
+mod control;
+mod json;
+mod launch;
+mod log;
+mod notify;
+mod record;
+mod run;
+mod spec;
+mod stamp;
+mod stop;
+mod sweep;
+mod tree;
+
+use std::fs::{File, TryLockError};
+use std::io::{self, Write};
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+use std::process::ExitCode;
+
+use eud_sys::cgroup::Cgroup;
+use eud_sys::durable::{self, Depth, Reserved};
+use eud_sys::signal::{self, Signal, SignalFd};
+use eud_sys::{fd, process, reap};
+
+use crate::control::Control;
+use crate::log::Log;
+use crate::notify::Notify;
+use crate::record::{Reason, Record};
+use crate::run::{Prepared, Run};
+
+pub use crate::launch::{NotedPid, Started, noted_pid, spawn_keeper};
+pub use crate::spec::LaunchSpec;
+pub use crate::sweep::{SweepReport, sweep};
+
+/// Name of the control socket in the run's folder.
+pub const CONTROL_SOCKET: &str = "control.sock";
+/// Name of the exit record in the run's folder.
+pub const EXIT_RECORD: &str = "exit.json";
+/// Space reserved for the exit record, in bytes.
+const RECORD_BYTES: u64 = 4096;
+/// How long the news that nothing was started may take to tell, in milliseconds.
+const FAREWELL_MS: u64 = 100;
+
+/// The whole program `eud-keeper <unit> <run-id>`.
+///
+/// It must be started in the run's folder, with the launch spec on standard input and a control
+/// connection, or `/dev/null`, on standard output. Exits 0 when the run's end is on record, 1
+/// otherwise.
+pub fn main() -> ExitCode {
+    let mut args = std::env::args().skip(1);
+    let (Some(unit), Some(run), None) = (args.next(), args.next(), args.next()) else {
+        complain(
+            "?",
+            "?",
+            "usage: eud-keeper UNIT RUN-ID; it is started by the manager, not by hand",
+        );
+        return ExitCode::from(2);
+    };
+    match keep(&unit, &run) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            complain(&unit, &run, &error.to_string());
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// A line in the manager's log.
+pub(crate) fn complain(unit: &str, run: &str, what: &str) {
+    // There is nowhere else to say that this fails.
+    let _ = writeln!(io::stderr(), "eud-keeper {unit} {run}: {what}");
+}
+
+/// Removes what is of no use once the run has ended.
+pub(crate) fn tidy() {
+    // They may never have been there.
+    let _ = std::fs::remove_file(CONTROL_SOCKET);
+    Notify::remove_file();
+}
+
+fn keep(unit: &str, run: &str) -> io::Result<()> {
+    let (input, first) = settle_in()?;
+    let inherited_umask = process::set_umask(0o077);
+    let signals = SignalFd::new(&[Signal::CHLD, Signal::TERM, Signal::INT, Signal::QUIT])?;
+    let spec = match child::read_spec(&input, LaunchSpec::decode_settings) {
+        Ok(spec) => spec,
+        Err(error) => {
+            let nameless = LaunchSpec {
+                unit: unit.into(),
+                run: run.into(),
+                ..LaunchSpec::default()
+            };
+            return never_started(&nameless, first, &error.to_string());
+        }
+    };
+    let Some(lock) = take_lock(&spec.lock)? else {
+        return never_started(&spec, first, "another keeper holds the lock");
+    };
+    if Path::new(EXIT_RECORD).exists() {
+        // The manager gave this run up before it began. It must not begin now.
+        return Ok(());
+    }
+    let prepared = match prepare(spec.clone(), input, lock, signals, inherited_umask) {
+        Ok(prepared) => prepared,
+        Err(error) => return never_started(&spec, first, &error.to_string()),
+    };
+    begin(prepared, first)
+}
+
+fn begin(mut prepared: Prepared, first: Option<UnixStream>) -> io::Result<()> {
+    if let Some(first) = first {
+        prepared
+            .control
+            .add(first, &run::hello_before_start(&prepared.spec));
+    }
+    match Run::start(prepared) {
+        Ok(run) => run.keep(),
+        Err((prepared, error)) => {
+            let Prepared {
+                spec,
+                lock,
+                mut record,
+                mut control,
+                ..
+            } = *prepared;
+            let reason = Reason::SpawnFailed;
+            let mut end = Record::without_process(&spec.run, &spec.unit, spec.generation, reason);
+            end.code = Some(child::CODE_NOT_EXECUTABLE);
+            end.message = Some(format!("fork: {error}"));
+            let json = end.to_json();
+            record.publish(json.as_bytes())?;
+            drop(lock);
+            control.tell(&run::ended_event(&json));
+            control.flush(FAREWELL_MS);
+            tidy();
+            Ok(())
+        }
+    }
+}
+
+/// Becomes independent of whoever started it: own session, own children, no descriptors but what is
+/// meant for it, no signals that end it by accident.
+fn settle_in() -> io::Result<(File, Option<UnixStream>)> {
+    fd::close_from(3)?;
+    let (input, output) = fd::take_standard_io()?;
+    for number in [
+        "PIPE", "HUP", "USR1", "USR2", "ALRM", "TTIN", "TTOU", "TSTP",
+    ] {
+        if let Some(signal) = Signal::parse(number) {
+            signal::ignore(signal);
+        }
+    }
+    process::new_session();
+    reap::become_subreaper()?;
+    let first = fd::is_socket(output.as_fd()).then(|| UnixStream::from(output));
+    Ok((File::from(input), first))
+}
+
+/// `None` when somebody else holds it.
+fn take_lock(path: &Path) -> io::Result<Option<File>> {
+    let named =
+        |error: io::Error| io::Error::new(error.kind(), format!("{}: {error}", path.display()));
+    let file = File::options()
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .open(path);
+    let file = file.map_err(named)?;
+    match file.try_lock() {
+        Ok(()) => Ok(Some(file)),
+        Err(TryLockError::WouldBlock) => Ok(None),
+        Err(TryLockError::Error(error)) => Err(named(error)),
+    }
+}
+
+fn prepare(
+    spec: LaunchSpec,
+    spec_file: File,
+    lock: File,
+    signals: SignalFd,
+    inherited_umask: u32,
+) -> io::Result<Prepared> {
+    // With the lock held, a socket file that is there already is a dead one.
+    tidy();
+    let named = |what: &'static str| {
+        move |error: io::Error| io::Error::new(error.kind(), format!("{what}: {error}"))
+    };
+    let record = Reserved::new(Path::new(EXIT_RECORD), RECORD_BYTES).map_err(named(EXIT_RECORD))?;
+    let control = Control::listen(Path::new(CONTROL_SOCKET)).map_err(named(CONTROL_SOCKET))?;
+    let notify = if spec.notify {
+        Some(Notify::open(&spec.run, spec.uid).map_err(named("notify socket"))?)
+    } else {
+        None
+    };
+    let cgroup = if spec.cgroup {
+        own_cgroup(&spec.run)
+    } else {
+        None
+    };
+    let log = Log::new(spec.log.clone(), spec.log_max_size, spec.log_keep)?;
+    Ok(Prepared {
+        spec,
+        spec_file,
+        inherited_umask,
+        signals,
+        lock,
+        record,
+        control,
+        notify,
+        cgroup,
+        log,
+    })
+}
+
+/// A control group for the run, if one can be had. Its path is noted before anything is born in it.
+fn own_cgroup(run: &str) -> Option<Cgroup> {
+    let cgroup = Cgroup::create(&sweep::cgroup_name(run)).ok()?;
+    let path = format!("{}\n", cgroup.path().display());
+    match durable::write(Path::new("cgroup"), path.as_bytes(), Depth::Kernel) {
+        Ok(()) => Some(cgroup),
+        Err(_) => {
+            // Without a note nobody could clear up after us.
+            let _ = cgroup.remove();
+            None
+        }
+    }
+}
+
+/// Records that nothing was started, unless an end is on record already.
+fn never_started(spec: &LaunchSpec, first: Option<UnixStream>, why: &str) -> io::Result<()> {
+    let reason = Reason::NeverStarted;
+    let mut record = Record::without_process(&spec.run, &spec.unit, spec.generation, reason);
+    record.message = Some(why.to_owned());
+    let json = record.to_json();
+    let mut file = Reserved::new(Path::new(EXIT_RECORD), RECORD_BYTES)?;
+    match file.publish_new(json.as_bytes()) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => return Ok(()),
+        other => other?,
+    }
+    if let Some(first) = first {
+        let mut control = Control::deaf();
+        control.add(first, &run::hello_before_start(spec));
+        control.tell(&run::ended_event(&json));
+        control.flush(FAREWELL_MS);
+    }
+    Ok(())
+}
+
+/// A pipe of which both ends close on exec: reading end, writing end.
+pub(crate) fn report_pipe() -> io::Result<(File, OwnedFd)> {
+    let (read, write) = io::pipe()?;
+    Ok((File::from(OwnedFd::from(read)), write.into()))
+}

@@ -1,7 +1,7 @@
 //! Control groups, version 2: a folder per run, from which no process of the run can slip away.
 //!
-//! Invariants: only groups below this process's own group are created; nothing is required of the system:
-//! where a group cannot be had, `None` or an error says so and the caller goes on without.
+//! Invariants: only groups below this process's own group are created; nothing is required of the
+//! system: where a group cannot be had, `None` or an error says so and the caller goes on without.
 //! Deliberately absent: controllers and limits.
 
 use std::fs;
@@ -44,7 +44,8 @@ impl Cgroup {
     /// Creates a group with this name below the one this process is in.
     ///
     /// # Errors
-    /// `Unsupported` without cgroup v2; `PermissionDenied` or `ReadOnlyFilesystem` where it is not ours.
+    /// `Unsupported` without cgroup v2; `PermissionDenied` or `ReadOnlyFilesystem` where it is not
+    /// ours.
     pub fn create(name: &str) -> io::Result<Self> {
         let path = own().ok_or(io::ErrorKind::Unsupported)?.join(name);
         fs::create_dir(&path)?;
@@ -79,6 +80,12 @@ impl Cgroup {
     /// `NotFound` on kernels before 5.14.
     pub fn kill(&self) -> io::Result<()> {
         fs::write(self.path.join("cgroup.kill"), b"1")
+    }
+
+    /// Processes in it, not those in groups below.
+    pub fn members(&self) -> io::Result<Vec<u32>> {
+        let text = fs::read_to_string(self.path.join("cgroup.procs"))?;
+        Ok(text.lines().filter_map(|pid| pid.parse().ok()).collect())
     }
 
     /// Whether any living process is in it or below.

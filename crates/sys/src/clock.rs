@@ -1,7 +1,7 @@
 //! Clocks and the one alarm a process waits on.
 //!
-//! Invariants: deadlines count suspended time too (`CLOCK_BOOTTIME`), so that a limit of 30 minutes is over
-//! 30 minutes later also when the machine slept.
+//! Invariants: deadlines count suspended time too (`CLOCK_BOOTTIME`), so that a limit of 30 minutes
+//! is over 30 minutes later also when the machine slept.
 //! Deliberately absent: time zones and calendars.
 
 use std::io;
@@ -55,7 +55,8 @@ impl Alarm {
             tv_sec: 0,
             tv_nsec: 0,
         };
-        // A value of zero would disarm it: the earliest time that can be asked for is 1 ms after boot.
+        // A value of zero would disarm it: the earliest time that can be asked for is 1 ms after
+        // boot.
         let value = at_ms.map_or(zero, |ms| timespec_of_ms(ms.max(1)));
         let timer = Itimerspec {
             it_interval: zero,

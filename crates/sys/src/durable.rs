@@ -1,7 +1,7 @@
 //! Files that are either wholly there or not at all, through a power cut.
 //!
-//! Invariants: a reader sees the old contents or the new, never a part; when a function returns `Ok` with
-//! [`Depth::Disk`], contents and name are on the disk.
+//! Invariants: a reader sees the old contents or the new, never a part; when a function returns
+//! `Ok` with [`Depth::Disk`], contents and name are on the disk.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
@@ -62,7 +62,8 @@ pub struct Reserved {
 }
 
 impl Reserved {
-    /// Reserves `len` bytes for what will become `path`. File systems that cannot reserve are no error.
+    /// Reserves `len` bytes for what will become `path`. File systems that cannot reserve are no
+    /// error.
     pub fn new(path: &Path, len: u64) -> io::Result<Self> {
         let file = OpenOptions::new()
             .write(true)

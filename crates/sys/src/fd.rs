@@ -198,8 +198,8 @@ pub fn close_on_exec_from(first: u32) -> io::Result<()> {
 }
 
 fn close_range(first: u32, flags: u32) -> io::Result<()> {
-    // SAFETY: takes three integers and touches no memory. Closing is asked for by `close_from` only, whose
-    // caller owns none of the descriptors.
+    // SAFETY: takes three integers and touches no memory. Closing is asked for by `close_from`
+    // only, whose caller owns none of the descriptors.
     let ret = unsafe { libc::syscall(libc::SYS_close_range, first, u32::MAX, flags) };
     match crate::check(ret) {
         Ok(_) => Ok(()),

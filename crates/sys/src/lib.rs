@@ -1,14 +1,15 @@
 //! Every system call of eudaemon, behind one door.
 //!
-//! Purpose: the one crate that may use `unsafe`. What it offers is safe to call and speaks in the words of
-//! the rest: identities of processes, signals by name, commands with their surroundings.
-//! Invariants: no process is signalled but one that is proven to be meant ([`process::Identity`]); every
-//! descriptor that is opened here closes on exec; nothing blocks unless its name says so.
+//! Purpose: the one crate that may use `unsafe`. What it offers is safe to call and speaks in the
+//! words of the rest: identities of processes, signals by name, commands with their surroundings.
+//! Invariants: no process is signalled but one that is proven to be meant ([`process::Identity`]);
+//! every descriptor that is opened here closes on exec; nothing blocks unless its name says so.
 //! Deliberately absent: policy, async, threads, logging, and any C library beyond libc.
 //!
-//! Linux is complete. Elsewhere (macOS) what has no counterpart answers [`std::io::ErrorKind::Unsupported`]:
-//! pidfd, subreaper, parent-death signal, signalfd, timerfd, cgroups and `/proc` are missing there, and
-//! their places would be taken by kqueue, process groups and libproc. That part is not written yet.
+//! Linux is complete. Elsewhere (macOS) what has no counterpart answers
+//! [`std::io::ErrorKind::Unsupported`]: pidfd, subreaper, parent-death signal, signalfd, timerfd,
+//! cgroups and `/proc` are missing there, and their places would be taken by kqueue, process groups
+//! and libproc. That part is not written yet.
 
 #[cfg(not(target_os = "linux"))]
 compile_error!(

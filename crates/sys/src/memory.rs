@@ -29,8 +29,8 @@ impl Region {
 
     /// Gives the pages back to the kernel. The region then reads as zeroes.
     pub fn release(&mut self) {
-        // SAFETY: the range is exactly our mapping, and `&mut self` says that nobody holds a reference into
-        // it. That it fails is no harm: the pages are then merely kept.
+        // SAFETY: the range is exactly our mapping, and `&mut self` says that nobody holds a
+        // reference into it. That it fails is no harm: the pages are then merely kept.
         let _ = unsafe { madvise(self.start, self.len, Advice::LinuxDontNeed) };
     }
 }
@@ -39,7 +39,8 @@ impl Deref for Region {
     type Target = [u8];
 
     fn deref(&self) -> &[u8] {
-        // SAFETY: the mapping is `len` readable, initialised (zeroed) bytes, alive as long as `self`.
+        // SAFETY: the mapping is `len` readable, initialised (zeroed) bytes, alive as long as
+        // `self`.
         unsafe { std::slice::from_raw_parts(self.start.cast(), self.len) }
     }
 }

@@ -1,8 +1,9 @@
 //! Processes as `/proc` shows them, and signals that can only reach the right one.
 //!
-//! Invariants: a process is named by [`Identity`]: its id together with its start time, which no other
-//! process of this boot shares. A signal goes through a pidfd that was opened before the start time was
-//! checked; should the process end in between, the pidfd is dead and the signal reaches nobody.
+//! Invariants: a process is named by [`Identity`]: its id together with its start time, which no
+//! other process of this boot shares. A signal goes through a pidfd that was opened before the
+//! start time was checked; should the process end in between, the pidfd is dead and the signal
+//! reaches nobody.
 //! Deliberately absent: names and command lines as proof of identity; they are for people only.
 
 use std::collections::BTreeSet;
@@ -114,6 +115,17 @@ pub fn environment_has(pid: u32, item: &[u8]) -> io::Result<bool> {
     Ok(bytes.split(|b| *b == 0).any(|have| have == item))
 }
 
+/// Makes this process the leader of a session of its own; it may be one already.
+pub fn new_session() {
+    // Fails only for one that leads a group already, which is as good.
+    let _ = rustix::process::setsid();
+}
+
+/// Sets the file mode creation mask and returns the former one.
+pub fn set_umask(mask: u32) -> u32 {
+    rustix::process::umask(rustix::fs::Mode::from_raw_mode(mask)).as_raw_mode()
+}
+
 /// Ids of all processes that can be seen.
 pub fn all() -> io::Result<Vec<u32>> {
     let mut pids = Vec::new();
@@ -150,18 +162,21 @@ fn children_by_scan(pid: u32) -> io::Result<Vec<u32>> {
     Ok(all()?.into_iter().filter(is_child).collect())
 }
 
-/// Every living descendant of `root`, parents before children. Each is proven: its parent was, at the
-/// time of looking, a proven one or `root` itself. What is forked meanwhile may be missing; look again.
+/// Every living descendant of `root`, parents before children. Each is proven: its parent was, at
+/// the time of looking, a proven one or `root` itself. What is forked meanwhile may be missing;
+/// look again.
 pub fn descendants(root: u32) -> io::Result<Vec<Identity>> {
     let mut found = Vec::new();
     let mut known = BTreeSet::new();
     let mut queue = vec![identity(root)?];
     while let Some(parent) = queue.pop() {
         let children = children(parent.pid).unwrap_or_default();
-        // Between being listed and now the parent may have died and its id been given to a stranger.
+        // Between being listed and now the parent may have died and its id been given to a
+        // stranger.
         let parent_is_the_same = identity(parent.pid).is_ok_and(|now| now == parent);
         for child in children.into_iter().filter_map(|pid| stat(pid).ok()) {
-            // An orphan is handed to `root` when it is a subreaper, and is then one of its children.
+            // An orphan is handed to `root` when it is a subreaper, and is then one of its
+            // children.
             let is_ours =
                 (parent_is_the_same && child.parent == parent.pid) || child.parent == root;
             if is_ours && !child.is_dead() && known.insert(child.identity) {
@@ -246,11 +261,31 @@ pub fn signal(identity: Identity, signal: Signal) -> io::Result<bool> {
     }
 }
 
-/// Sends a signal to a child of this process that has not been collected; its id cannot have been reused.
+/// Sends a signal to a child of this process that has not been collected; its id cannot have been
+/// reused.
 pub fn signal_child(pid: u32, signal: Signal) -> io::Result<bool> {
     match Handle::of_whoever_is(pid) {
         Ok(handle) => handle.signal(signal),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+/// Sends a signal to every process of the group that a child of this process leads; false when it
+/// is empty. The child must not have been collected: until then its id, and so the group's, cannot
+/// have been reused.
+///
+/// # Errors
+/// `PermissionDenied` when it reaches no process for that reason.
+pub fn signal_child_group(leader: u32, signal: Signal) -> io::Result<bool> {
+    let group = i32::try_from(leader)
+        .ok()
+        .filter(|pid| *pid > 1)
+        .ok_or(io::ErrorKind::InvalidInput)?;
+    // SAFETY: kill takes plain numbers; a negative id above names a group, never "everybody" (-1).
+    match crate::check(unsafe { libc::kill(-group, signal.number()) }.into()) {
+        Ok(_) => Ok(true),
+        Err(error) if error.raw_os_error() == Some(libc::ESRCH) => Ok(false),
         Err(error) => Err(error),
     }
 }
@@ -275,8 +310,8 @@ mod tests {
         assert_eq!(parse_stat(7, b"7 (x"), None);
     }
 
-    /// A child that executes its program. That exec closed its descriptors, for which `spawn` waits, does
-    /// not yet mean that `/proc` shows the new arguments and environment.
+    /// A child that executes its program. That exec closed its descriptors, for which `spawn`
+    /// waits, does not yet mean that `/proc` shows the new arguments and environment.
     fn sleeper() -> std::process::Child {
         let child = Command::new("sleep")
             .arg("60")

@@ -1,7 +1,8 @@
 //! What becomes of children: collecting them and reading their wait status.
 //!
 //! Invariants: a wait status is decoded here and nowhere else; nothing blocks.
-//! Deliberately absent: waiting for a process that is not a child. That needs a pidfd and gives no code.
+//! Deliberately absent: waiting for a process that is not a child. That needs a pidfd and gives no
+//! code.
 
 use std::io;
 
@@ -93,7 +94,8 @@ fn reap(pid: i32) -> io::Result<Next> {
         match crate::check(ret.into()) {
             Ok(0) => return Ok(Next::AllAlive),
             Ok(pid) => {
-                // Stopped and continued children are not asked for (no WUNTRACED), so there is an ending.
+                // Stopped and continued children are not asked for (no WUNTRACED), so there is an
+                // ending.
                 let Some(ending) = Ending::from_status(status) else {
                     continue;
                 };
@@ -113,8 +115,8 @@ fn reap(pid: i32) -> io::Result<Next> {
     }
 }
 
-/// Process id of a child that has ended, without collecting it. For processes whose other parts collect
-/// their own children and must not be robbed of them.
+/// Process id of a child that has ended, without collecting it. For processes whose other parts
+/// collect their own children and must not be robbed of them.
 pub fn peek() -> io::Result<Option<u32>> {
     // SAFETY: siginfo is a structure of integers, for which zeroes are valid.
     let mut info: libc::siginfo_t = unsafe { std::mem::zeroed() };
@@ -149,7 +151,8 @@ fn usage_of(usage: &libc::rusage) -> Usage {
     }
 }
 
-/// Every descendant whose parent dies becomes a child of this process, even one that left the session.
+/// Every descendant whose parent dies becomes a child of this process, even one that left the
+/// session.
 ///
 /// # Errors
 /// Those of prctl(2); kernels before 3.4 have none.

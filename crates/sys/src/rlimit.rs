@@ -45,7 +45,8 @@ pub fn is_known(name: &str) -> bool {
 /// Sets a limit of this process and of those it will start.
 ///
 /// # Errors
-/// [`io::ErrorKind::InvalidInput`] for an unknown name; `PermissionDenied` when a hard limit would rise.
+/// [`io::ErrorKind::InvalidInput`] for an unknown name; `PermissionDenied` when a hard limit would
+/// rise.
 pub fn set(name: &str, limit: Limit) -> io::Result<()> {
     let resource = resource(name).ok_or(io::ErrorKind::InvalidInput)?;
     Ok(setrlimit(

@@ -54,6 +54,8 @@ impl Signal {
     pub const TERM: Self = Self(libc::SIGTERM);
     /// `SIGINT`.
     pub const INT: Self = Self(libc::SIGINT);
+    /// `SIGQUIT`.
+    pub const QUIT: Self = Self(libc::SIGQUIT);
     /// `SIGHUP`.
     pub const HUP: Self = Self(libc::SIGHUP);
     /// `SIGPIPE`.

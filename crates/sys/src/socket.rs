@@ -16,8 +16,8 @@ pub const PATH_MAX_BYTES: usize = 107;
 pub fn listen(path: &Path) -> io::Result<UnixListener> {
     use rustix::fs::Mode;
     let (short, _folder) = shortened(path)?;
-    // The mode must be right from the first moment on, so it cannot be set afterwards. In a process with
-    // threads, a file that another one creates at this moment gets fewer rights, never more.
+    // The mode must be right from the first moment on, so it cannot be set afterwards. In a process
+    // with threads, a file that another one creates at this moment gets fewer rights, never more.
     let before = rustix::process::umask(Mode::from_raw_mode(0o177));
     let listener = UnixListener::bind(short);
     rustix::process::umask(before);
@@ -135,8 +135,8 @@ impl Mailbox {
         Ok(Self(socket))
     }
 
-    /// The next datagram and its sender, `Ok(None)` when there is none. Descriptors sent along are closed.
-    /// A datagram longer than `buffer`, or without credentials, has no sender.
+    /// The next datagram and its sender, `Ok(None)` when there is none. Descriptors sent along are
+    /// closed. A datagram longer than `buffer`, or without credentials, has no sender.
     pub fn receive(&self, buffer: &mut [u8]) -> io::Result<Option<(usize, Option<Credentials>)>> {
         let mut part = libc::iovec {
             iov_base: buffer.as_mut_ptr().cast(),
@@ -150,7 +150,8 @@ impl Mailbox {
         header.msg_control = control.as_mut_ptr().cast();
         header.msg_controllen = size_of::<ControlBuffer>() as _;
         let flags = libc::MSG_DONTWAIT | libc::MSG_CMSG_CLOEXEC;
-        // SAFETY: the header points to one valid buffer and to a control buffer of the stated length.
+        // SAFETY: the header points to one valid buffer and to a control buffer of the stated
+        // length.
         let ret = unsafe { libc::recvmsg(self.0.as_raw_fd(), &raw mut header, flags) };
         let len = match crate::check(ret as libc::c_long) {
             Ok(n) => usize::try_from(n).unwrap_or(0),
@@ -170,8 +171,8 @@ impl AsFd for Mailbox {
     }
 }
 
-/// Room for credentials, which come first, and for nothing else: descriptors do not fit, and the kernel
-/// closes them.
+/// Room for credentials, which come first, and for nothing else: descriptors do not fit, and the
+/// kernel closes them.
 #[repr(C, align(8))]
 struct ControlBuffer([u8; CONTROL_BYTES]);
 
@@ -199,7 +200,8 @@ unsafe fn credentials_in(header: &libc::msghdr) -> Option<Credentials> {
         let wanted = unsafe { libc::CMSG_LEN(size_of::<libc::ucred>() as u32) } as usize;
         let is_credentials = level == libc::SOL_SOCKET && kind == libc::SCM_CREDENTIALS;
         if is_credentials && len >= wanted {
-            // SAFETY: the message's length was just checked to hold the structure; it may be unaligned.
+            // SAFETY: the message's length was just checked to hold the structure; it may be
+            // unaligned.
             let raw: libc::ucred =
                 unsafe { std::ptr::read_unaligned(libc::CMSG_DATA(message).cast()) };
             found = Some(raw.into());

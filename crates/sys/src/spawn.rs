@@ -1,9 +1,10 @@
 //! Starting a command: fork, its surroundings, exec.
 //!
-//! Invariants: the child runs ordinary code between fork and exec (it allocates, reads files, formats
-//! messages), which is sound only in a process with one thread; [`SingleThreaded`] stands for that. The
-//! child never returns into its parent's code. After [`Surroundings::enter`] the command is a session
-//! leader, has no descriptor but 0, 1 and 2, default signals, and dies with its parent.
+//! Invariants: the child runs ordinary code between fork and exec (it allocates, reads files,
+//! formats messages), which is sound only in a process with one thread; [`SingleThreaded`] stands
+//! for that. The child never returns into its parent's code. After [`Surroundings::enter`] the
+//! command is a session leader, has no descriptor but 0, 1 and 2, default signals, and dies with
+//! its parent.
 //! Deliberately absent: what a failure means to people; the caller says that.
 
 use std::ffi::{CString, OsStr, OsString};
@@ -38,7 +39,8 @@ impl SingleThreaded {
     }
 }
 
-/// Forks. The child runs `child` and exits with what it returns; the parent gets the child's process id.
+/// Forks. The child runs `child` and exits with what it returns; the parent gets the child's
+/// process id.
 ///
 /// With `cgroup`, an open cgroup v2 folder, the child is born in it.
 ///
@@ -73,8 +75,9 @@ fn clone_into(cgroup: BorrowedFd<'_>) -> io::Result<libc::c_long> {
     args.exit_signal = libc::SIGCHLD as u64;
     args.cgroup = u64::try_from(cgroup.as_raw_fd()).map_err(|_| io::ErrorKind::InvalidInput)?;
     let size = size_of::<libc::clone_args>();
-    // SAFETY: without CLONE_VM this is a fork: the child has a copy of all memory and goes on from here on
-    // its own copy of the stack. The caller has one thread. `args` is initialised, of the stated size.
+    // SAFETY: without CLONE_VM this is a fork: the child has a copy of all memory and goes on from
+    // here on its own copy of the stack. The caller has one thread. `args` is initialised, of the
+    // stated size.
     crate::check(unsafe { libc::syscall(libc::SYS_clone3, &raw const args, size) })
 }
 
@@ -196,11 +199,18 @@ pub struct ExecError {
     pub error: io::Error,
 }
 
+/// The file, its folder or its interpreter does not exist.
+pub const ENOENT: i32 = libc::ENOENT;
+/// The file is not of a form the kernel can execute.
+pub const ENOEXEC: i32 = libc::ENOEXEC;
+/// The file may not be executed.
+pub const EACCES: i32 = libc::EACCES;
+
 /// Search path of a command whose environment has none.
 pub const DEFAULT_PATH: &str = "/usr/local/bin:/usr/bin:/bin";
 
-/// Replaces this process by the program `args[0]`, which is looked up in the `PATH` of `env` when it has no
-/// slash. Returns only when that failed.
+/// Replaces this process by the program `args[0]`, which is looked up in the `PATH` of `env` when
+/// it has no slash. Returns only when that failed.
 pub fn exec(args: &[OsString], env: &[(OsString, OsString)]) -> ExecError {
     let invalid = |tried| ExecError {
         tried,

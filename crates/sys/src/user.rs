@@ -1,7 +1,7 @@
 //! Users and groups by name or number.
 //!
-//! Reads `/etc/passwd` and `/etc/group`; for names that are not there it asks `getent`, which knows LDAP and
-//! the like. The C library's own lookup is not used: it cannot be linked statically.
+//! Reads `/etc/passwd` and `/etc/group`; for names that are not there it asks `getent`, which knows
+//! LDAP and the like. The C library's own lookup is not used: it cannot be linked statically.
 
 use std::fs;
 use std::io;
@@ -24,7 +24,8 @@ pub struct User {
     pub shell: Option<String>,
 }
 
-/// Looks up a user by name or number. A number without an entry is a user with the group of that number.
+/// Looks up a user by name or number. A number without an entry is a user with the group of that
+/// number.
 ///
 /// # Errors
 /// [`io::ErrorKind::NotFound`] for a name nobody knows.

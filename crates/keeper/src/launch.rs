@@ -1,0 +1,87 @@
+//! Starting a keeper: the manager's side.
+
+use std::fs;
+use std::io::{self, Seek, Write};
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use eud_sys::fd::nameless;
+use eud_sys::process::Identity;
+
+use crate::spec::LaunchSpec;
+
+/// A keeper that was just started.
+#[derive(Debug)]
+pub struct Started {
+    /// Its process id. Whoever started it has to collect it.
+    pub pid: u32,
+    /// The manager's end of the first control connection. Blocking until set otherwise.
+    pub socket: UnixStream,
+}
+
+/// Starts a keeper in the run's folder. Returns as soon as it executes; it says the rest itself.
+///
+/// `program` is the absolute path of `eud-keeper`; `stderr` takes its complaints. It gets no
+/// environment.
+///
+/// # Errors
+/// When `spec` cannot be encoded, or the program cannot be started.
+pub fn spawn_keeper(
+    program: &Path,
+    run_dir: &Path,
+    spec: &LaunchSpec,
+    stderr: impl Into<Stdio>,
+) -> io::Result<Started> {
+    let mut input = nameless(c"eud-launch-spec")?;
+    input.write_all(&spec.encode()?)?;
+    input.rewind()?;
+    let (ours, theirs) = UnixStream::pair()?;
+    let mut command = Command::new(program);
+    command
+        .args([&spec.unit, &spec.run])
+        .env_clear()
+        .current_dir(run_dir);
+    command
+        .stdin(input)
+        .stdout(OwnedFd::from(theirs))
+        .stderr(stderr);
+    let child = command.spawn()?;
+    Ok(Started {
+        pid: child.id(),
+        socket: ours,
+    })
+}
+
+/// What a keeper noted about its command, in the file `pid` of the run's folder.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NotedPid {
+    /// The command.
+    pub identity: Identity,
+    /// Boot of the machine in which that means something: [`eud_sys::process::boot_id`].
+    pub boot_id: String,
+}
+
+/// Reads that file. `Ok(None)` when there is none, or none that can be understood.
+///
+/// # Errors
+/// When it is there but cannot be read.
+pub fn noted_pid(run_dir: &Path) -> io::Result<Option<NotedPid>> {
+    let text = match fs::read_to_string(run_dir.join("pid")) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        other => other?,
+    };
+    let mut words = text.split_ascii_whitespace();
+    let noted = || {
+        let identity = Identity {
+            pid: words.next()?.parse().ok()?,
+            start_ticks: words.next()?.parse().ok()?,
+        };
+        Some(NotedPid {
+            identity,
+            boot_id: words.next()?.to_owned(),
+        })
+    };
+    Ok({ noted }())
+}

@@ -1,0 +1,770 @@
+//! From the command's output to lines in a file.
+//!
+//! Purpose: reads what the command writes, makes lines of it, stamps them, writes them, rotates the
+//! file. Form: that of the Kubernetes CRI, one record per line: `<RFC 3339 time> <stream> <F|P>
+//! <text>`. A line of more than [`LINE_MAX`] bytes comes in parts, all but the last marked `P`.
+//! Invariants: every byte the command wrote is in the log once, in the order of its stream; a line
+//! of one stream is never broken by the other; bytes are copied as they are, so a character cut in
+//! two by a read is whole again; when the file cannot be written, nothing more is read until it
+//! can, so nothing is lost and nothing grows. Memory is used only while there is output, and handed
+//! back a second after.
+//! Deliberately absent: compression (the manager does that to rotated files), levels, parsing,
+//! fsync.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write};
+use std::os::fd::BorrowedFd;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::path::PathBuf;
+
+use eud_sys::clock;
+use eud_sys::fd::read_now;
+use eud_sys::memory::{Region, find_byte};
+
+use crate::stamp::{self, Stamper};
+
+/// Longest text of one record, in bytes.
+pub(crate) const LINE_MAX: usize = 16 * 1024;
+/// Most bytes taken by one read: what a pipe holds.
+const INPUT_BYTES: usize = 64 * 1024;
+/// Most bytes of formatted records held before they are written.
+const OUTPUT_BYTES: usize = 128 * 1024;
+/// A stamp, `" stdout F "`.
+const PREFIX_BYTES: usize = stamp::LEN + 10;
+const RETRY_FIRST_MS: u64 = 10;
+const RETRY_MAX_MS: u64 = 1_000;
+/// How long after the last output memory is handed back.
+const REST_MS: u64 = 1_000;
+
+/// Where a line came from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Stream {
+    Stdout,
+    Stderr,
+}
+
+/// What a read brought.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Got {
+    /// This many bytes.
+    Bytes(usize),
+    /// Nothing now.
+    Nothing,
+    /// Nothing ever again.
+    End,
+}
+
+/// What happened that others may want to know.
+#[derive(Debug, Default)]
+pub(crate) struct News {
+    /// A line was written.
+    pub(crate) written: bool,
+    /// Names of files that were rotated out.
+    pub(crate) rotated: Vec<String>,
+    /// The log became blocked (why) or unblocked (`None`).
+    pub(crate) blocked: Option<Option<String>>,
+}
+
+/// Bytes that were read and not yet made into records.
+#[derive(Debug)]
+struct Pending {
+    stream: Stream,
+    at: usize,
+    end: usize,
+}
+
+/// The log of one run.
+#[derive(Debug)]
+pub(crate) struct Log {
+    folder: PathBuf,
+    size_max: u64,
+    keep: usize,
+    file: Option<File>,
+    size: u64,
+    input: Region,
+    pending: Option<Pending>,
+    prefix: [u8; PREFIX_BYTES],
+    stamper: Stamper,
+    output: Region,
+    unwritten: std::ops::Range<usize>,
+    partial: [Partial; 2],
+    rotation_due: bool,
+    blocked: Option<String>,
+    retry: Option<Retry>,
+    rest: Rest,
+    news: News,
+}
+
+/// The beginning of a line whose end has not come.
+#[derive(Debug)]
+struct Partial {
+    bytes: Region,
+    len: usize,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Retry {
+    at_ms: u64,
+    pause_ms: u64,
+}
+
+/// When memory is handed back.
+#[derive(Debug, Clone, Copy)]
+enum Rest {
+    /// Hardly any is in use.
+    Resting,
+    /// At this time, if nothing more is read before.
+    At { ms: u64, busy_since: bool },
+}
+
+impl Log {
+    /// A log in `folder`, which is created with the file at the first line.
+    pub(crate) fn new(folder: PathBuf, size_max: u64, keep: u32) -> io::Result<Self> {
+        let partial = || {
+            io::Result::Ok(Partial {
+                bytes: Region::new(LINE_MAX)?,
+                len: 0,
+            })
+        };
+        Ok(Self {
+            folder,
+            size_max: size_max.max(1),
+            keep: usize::try_from(keep).unwrap_or(usize::MAX),
+            file: None,
+            size: 0,
+            input: Region::new(INPUT_BYTES)?,
+            pending: None,
+            prefix: [b' '; PREFIX_BYTES],
+            stamper: Stamper::new(),
+            output: Region::new(OUTPUT_BYTES)?,
+            unwritten: 0..0,
+            partial: [partial()?, partial()?],
+            rotation_due: false,
+            blocked: None,
+            retry: None,
+            rest: Rest::Resting,
+            news: News::default(),
+        })
+    }
+
+    /// Why it cannot be written, if so. Nothing may be read then.
+    pub(crate) fn blocked(&self) -> Option<&str> {
+        self.blocked.as_deref()
+    }
+
+    /// What happened since the last call.
+    pub(crate) fn take_news(&mut self) -> News {
+        std::mem::take(&mut self.news)
+    }
+
+    /// Reads once and writes what can be written. Must not be called while blocked.
+    pub(crate) fn read_from(
+        &mut self,
+        fd: BorrowedFd<'_>,
+        stream: Stream,
+        now_ms: u64,
+    ) -> io::Result<Got> {
+        debug_assert!(self.pending.is_none() && self.blocked.is_none());
+        let count = match read_now(fd, &mut self.input)? {
+            None => return Ok(Got::Nothing),
+            Some(0) => return Ok(Got::End),
+            Some(count) => count,
+        };
+        if count > Region::PAGE {
+            self.rest = match self.rest {
+                Rest::Resting => Rest::At {
+                    ms: now_ms.saturating_add(REST_MS),
+                    busy_since: false,
+                },
+                Rest::At { ms, .. } => Rest::At {
+                    ms,
+                    busy_since: true,
+                },
+            };
+        }
+        self.set_prefix(stream);
+        self.pending = Some(Pending {
+            stream,
+            at: 0,
+            end: count,
+        });
+        self.advance(now_ms);
+        Ok(Got::Bytes(count))
+    }
+
+    /// The stream has ended: a line without an end is a line now. Must not be called while blocked;
+    /// when the log is not clear afterwards, it is to be called again later.
+    pub(crate) fn end(&mut self, stream: Stream, now_ms: u64) {
+        debug_assert!(self.pending.is_none() && self.blocked.is_none());
+        self.set_prefix(stream);
+        while self.blocked.is_none() && self.partial_of(stream).len > 0 {
+            // What does not fit does after a flush or a rotation, which `advance` does.
+            self.push_record(stream, 0..0, b'F');
+            self.advance(now_ms);
+        }
+    }
+
+    /// Whether all that was read is in the file.
+    pub(crate) fn is_clear(&self) -> bool {
+        self.pending.is_none()
+            && self.unwritten.is_empty()
+            && self.partial.iter().all(|p| p.len == 0)
+    }
+
+    /// Gives up what could not be written. Returns the number of bytes that are lost.
+    pub(crate) fn abandon(&mut self) -> usize {
+        let pending = self.pending.take().map_or(0, |p| p.end - p.at);
+        let partial: usize = self
+            .partial
+            .iter_mut()
+            .map(|p| std::mem::take(&mut p.len))
+            .sum();
+        let unwritten = std::mem::replace(&mut self.unwritten, 0..0).len();
+        self.blocked = None;
+        self.retry = None;
+        pending + partial + unwritten
+    }
+
+    /// When [`Log::due`] will have something to do.
+    pub(crate) fn next_ms(&self) -> Option<u64> {
+        let rest = match self.rest {
+            Rest::At { ms, .. } => Some(ms),
+            Rest::Resting => None,
+        };
+        [self.retry.map(|r| r.at_ms), rest]
+            .into_iter()
+            .flatten()
+            .min()
+    }
+
+    /// Time has passed: tries again, or hands memory back.
+    pub(crate) fn due(&mut self, now_ms: u64) {
+        if self.retry.is_some_and(|r| r.at_ms <= now_ms) {
+            self.advance(now_ms);
+        }
+        match self.rest {
+            Rest::At {
+                ms,
+                busy_since: true,
+            } if ms <= now_ms => {
+                self.rest = Rest::At {
+                    ms: now_ms.saturating_add(REST_MS),
+                    busy_since: false,
+                };
+            }
+            Rest::At {
+                ms,
+                busy_since: false,
+            } if ms <= now_ms => self.hand_back(now_ms),
+            _ => {}
+        }
+    }
+
+    fn hand_back(&mut self, now_ms: u64) {
+        if self.pending.is_some() || !self.unwritten.is_empty() {
+            self.rest = Rest::At {
+                ms: now_ms.saturating_add(REST_MS),
+                busy_since: false,
+            };
+            return;
+        }
+        self.input.release();
+        self.output.release();
+        for partial in self.partial.iter_mut().filter(|p| p.len == 0) {
+            partial.bytes.release();
+        }
+        self.rest = Rest::Resting;
+    }
+
+    /// One stamp for all lines of one read: they became known at the same time.
+    fn set_prefix(&mut self, stream: Stream) {
+        let stamp = self.stamper.stamp(clock::wall_ns());
+        let (time, rest) = self.prefix.split_at_mut(stamp::LEN);
+        time.copy_from_slice(stamp);
+        rest.copy_from_slice(match stream {
+            Stream::Stdout => b" stdout F ",
+            Stream::Stderr => b" stderr F ",
+        });
+    }
+
+    fn partial_of(&mut self, stream: Stream) -> &mut Partial {
+        match stream {
+            Stream::Stdout => &mut self.partial[0],
+            Stream::Stderr => &mut self.partial[1],
+        }
+    }
+
+    /// Makes records and writes them until all is done or the file refuses.
+    fn advance(&mut self, now_ms: u64) {
+        match self.write_all_there_is() {
+            Ok(()) => {
+                self.retry = None;
+                if self.blocked.take().is_some() {
+                    self.news.blocked = Some(None);
+                }
+            }
+            Err(error) => self.block(&error, now_ms),
+        }
+    }
+
+    fn write_all_there_is(&mut self) -> io::Result<()> {
+        if self.file.is_none() {
+            // Before the first record is made: the size of what is there decides on rotation.
+            self.open()?;
+        }
+        loop {
+            while self.step() {}
+            self.flush()?;
+            if self.pending.is_none() {
+                return Ok(());
+            }
+        }
+    }
+
+    fn block(&mut self, error: &io::Error, now_ms: u64) {
+        let pause_ms = self
+            .retry
+            .map_or(RETRY_FIRST_MS, |r| (r.pause_ms * 2).min(RETRY_MAX_MS));
+        self.retry = Some(Retry {
+            at_ms: now_ms.saturating_add(pause_ms),
+            pause_ms,
+        });
+        let why = format!("log/current: {error}");
+        if self.blocked.as_ref() != Some(&why) {
+            self.news.blocked = Some(Some(why.clone()));
+            self.blocked = Some(why);
+        }
+    }
+
+    /// Makes one record of what is pending. False when nothing is, or when there is no room.
+    fn step(&mut self) -> bool {
+        let Some(Pending { stream, at, end }) = self.pending else {
+            return false;
+        };
+        let room = LINE_MAX - self.partial_of(stream).len;
+        // One byte more than fits, so that a line of exactly the longest length is one record.
+        let looked_at = self
+            .input
+            .get(at..end.min(at + room + 1))
+            .unwrap_or_default();
+        let used = match find_byte(looked_at, b'\n') {
+            Some(newline) if !self.push_record(stream, at..at + newline, b'F') => return false,
+            Some(newline) => newline + 1,
+            None if end - at > room && !self.push_record(stream, at..at + room, b'P') => {
+                return false;
+            }
+            None if end - at > room => room,
+            None => {
+                self.keep_partial(stream, at..end);
+                end - at
+            }
+        };
+        self.pending = (at + used < end).then_some(Pending {
+            stream,
+            at: at + used,
+            end,
+        });
+        self.pending.is_some()
+    }
+
+    fn keep_partial(&mut self, stream: Stream, range: std::ops::Range<usize>) {
+        let partial = match stream {
+            Stream::Stdout => &mut self.partial[0],
+            Stream::Stderr => &mut self.partial[1],
+        };
+        let len = partial.len + range.len();
+        partial.bytes[partial.len..len].copy_from_slice(&self.input[range]);
+        partial.len = len;
+    }
+
+    /// Appends a record: what is kept of the line, and `range` of the input. False when it must
+    /// wait for a flush or a rotation.
+    fn push_record(&mut self, stream: Stream, range: std::ops::Range<usize>, tag: u8) -> bool {
+        let partial = match stream {
+            Stream::Stdout => &mut self.partial[0],
+            Stream::Stderr => &mut self.partial[1],
+        };
+        let record = PREFIX_BYTES + partial.len + range.len() + 1;
+        let start = self.unwritten.end;
+        let held = self.unwritten.len() as u64 + self.size;
+        if held > 0 && held + record as u64 > self.size_max {
+            self.rotation_due = true;
+            return false;
+        }
+        let Some(place) = self.output.get_mut(start..start + record) else {
+            return false;
+        };
+        let (prefix, rest) = place.split_at_mut(PREFIX_BYTES);
+        prefix.copy_from_slice(&self.prefix);
+        prefix[PREFIX_BYTES - 2] = tag;
+        let (kept, rest) = rest.split_at_mut(partial.len);
+        kept.copy_from_slice(&partial.bytes[..partial.len]);
+        let (new, newline) = rest.split_at_mut(range.len());
+        new.copy_from_slice(&self.input[range]);
+        newline.copy_from_slice(b"\n");
+        partial.len = 0;
+        self.unwritten.end = start + record;
+        true
+    }
+
+    /// Writes what is formatted, then rotates if that is due.
+    fn flush(&mut self) -> io::Result<()> {
+        while !self.unwritten.is_empty() {
+            if self.file.is_none() {
+                self.open()?;
+            }
+            let Some(file) = self.file.as_mut() else {
+                continue;
+            };
+            let count = file.write(&self.output[self.unwritten.clone()])?;
+            if count == 0 {
+                return Err(io::ErrorKind::WriteZero.into());
+            }
+            self.unwritten.start += count;
+            self.size += count as u64;
+            self.news.written = true;
+        }
+        self.unwritten = 0..0;
+        if self.rotation_due {
+            self.rotate()
+        } else {
+            Ok(())
+        }
+    }
+
+    fn open(&mut self) -> io::Result<()> {
+        let path = self.folder.join("current");
+        let mut options = OpenOptions::new();
+        options.read(true).append(true).create(true).mode(0o600);
+        let mut file = match options.open(&path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                fs::create_dir_all(&self.folder)?;
+                options.open(&path)?
+            }
+            other => other?,
+        };
+        let mut size = file.metadata()?.len();
+        let mut last = [b'\n'];
+        if size > 0 {
+            file.read_exact_at(&mut last, size - 1)?;
+        }
+        if last != *b"\n" {
+            // Whoever wrote last was torn away in mid-line. That line ends here; ours begins on its
+            // own.
+            file.write_all(b"\n")?;
+            size += 1;
+        }
+        self.file = Some(file);
+        self.size = size;
+        Ok(())
+    }
+
+    fn rotate(&mut self) -> io::Result<()> {
+        let mut wall_ns = clock::wall_ns();
+        let mut name = stamp::file_name(wall_ns);
+        while self.folder.join(&name).exists() {
+            wall_ns += 1;
+            name = stamp::file_name(wall_ns);
+        }
+        match fs::rename(self.folder.join("current"), self.folder.join(&name)) {
+            Ok(()) => self.news.rotated.push(name),
+            // Somebody took the file away. What they want with it is their business.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(error),
+        }
+        self.file = None;
+        self.size = 0;
+        self.rotation_due = false;
+        self.remove_old();
+        Ok(())
+    }
+
+    /// Removes the oldest rotated files. That one cannot be removed is no reason to stop logging.
+    fn remove_old(&self) {
+        let Ok(entries) = fs::read_dir(&self.folder) else {
+            return;
+        };
+        let mut names: Vec<_> = entries
+            .filter_map(|entry| Some(entry.ok()?.file_name()))
+            .filter(|name| stamp::is_file_name(name.as_bytes()))
+            .collect();
+        names.sort_unstable();
+        let stem = |name: &std::ffi::OsString| {
+            name.as_bytes()
+                .split(|b| *b == b'Z')
+                .next()
+                .map(<[u8]>::to_vec)
+        };
+        // While the manager compresses a file, it is there twice; that is one file.
+        let mut stems: Vec<_> = names.iter().map(stem).collect();
+        stems.dedup();
+        let old = stems.len().saturating_sub(self.keep);
+        for name in names
+            .iter()
+            .filter(|name| stems[..old].contains(&stem(name)))
+        {
+            let _ = fs::remove_file(self.folder.join(name));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::fd::{AsFd, OwnedFd};
+    use std::path::Path;
+
+    struct Bench {
+        log: Log,
+        folder: tempfile::TempDir,
+        pipes: [(OwnedFd, OwnedFd); 2],
+    }
+
+    impl Bench {
+        fn new(size_max: u64, keep: u32) -> Self {
+            let folder = tempfile::tempdir().unwrap();
+            let log = Log::new(folder.path().join("log"), size_max, keep).unwrap();
+            let pipe = || eud_sys::fd::capture_pipe().unwrap();
+            Self {
+                log,
+                folder,
+                pipes: [pipe(), pipe()],
+            }
+        }
+
+        fn feed(&mut self, stream: Stream, bytes: &[u8]) {
+            let (read, write) = &self.pipes[usize::from(stream == Stream::Stderr)];
+            let mut write = File::from(write.try_clone().unwrap());
+            for part in bytes.chunks(32 * 1024) {
+                write.write_all(part).unwrap();
+                let got = self.log.read_from(read.as_fd(), stream, 0).unwrap();
+                assert_eq!(got, Got::Bytes(part.len()));
+            }
+        }
+
+        fn folder(&self) -> PathBuf {
+            self.folder.path().join("log")
+        }
+
+        /// Stream, tag and text of each record.
+        fn records(&self) -> Vec<(String, Vec<u8>)> {
+            records(&self.folder().join("current"))
+        }
+    }
+
+    fn records(path: &Path) -> Vec<(String, Vec<u8>)> {
+        let bytes = fs::read(path).unwrap();
+        let lines = bytes.strip_suffix(b"\n").unwrap().split(|b| *b == b'\n');
+        lines
+            .map(|line| {
+                let head = std::str::from_utf8(&line[31..39]).unwrap();
+                (head.to_owned(), line[40..].to_vec())
+            })
+            .collect()
+    }
+
+    fn record(head: &str, text: &str) -> (String, Vec<u8>) {
+        (head.to_owned(), text.as_bytes().to_vec())
+    }
+
+    #[test]
+    fn lines_are_whole_though_the_streams_alternate() {
+        let mut bench = Bench::new(1_000_000, 5);
+        bench.feed(Stream::Stdout, b"one\ntw");
+        bench.feed(Stream::Stderr, b"err\nhal");
+        bench.feed(Stream::Stdout, b"o\n\n");
+        bench.feed(Stream::Stderr, b"f");
+        bench.log.end(Stream::Stderr, 0);
+        assert!(bench.log.is_clear());
+        let expected = [
+            record("stdout F", "one"),
+            record("stderr F", "err"),
+            record("stdout F", "two"),
+            record("stdout F", ""),
+            record("stderr F", "half"),
+        ];
+        assert_eq!(bench.records(), expected);
+    }
+
+    #[test]
+    fn a_character_split_by_a_read_is_whole() {
+        let mut bench = Bench::new(1_000_000, 5);
+        for byte in "blåbær 🫐\n".as_bytes() {
+            bench.feed(Stream::Stdout, &[*byte]);
+        }
+        assert_eq!(bench.records(), [record("stdout F", "blåbær 🫐")]);
+    }
+
+    #[test]
+    fn long_lines_come_in_parts_and_the_longest_possible_in_one() {
+        for (len, parts) in [
+            (LINE_MAX - 1, 1),
+            (LINE_MAX, 1),
+            (LINE_MAX + 1, 2),
+            (3 * LINE_MAX, 3),
+        ] {
+            let mut bench = Bench::new(1_000_000, 5);
+            let line: Vec<u8> = (0..len).map(|n| b'a' + (n % 26) as u8).collect();
+            bench.feed(Stream::Stdout, &line);
+            bench.feed(Stream::Stdout, b"\nnext\n");
+            let mut records = bench.records();
+            assert_eq!(records.pop(), Some(record("stdout F", "next")), "{len}");
+            assert_eq!(records.len(), parts, "{len}");
+            let (last, before) = records.split_last().unwrap();
+            assert!(before.iter().all(|(head, _)| head == "stdout P") && last.0 == "stdout F");
+            assert_eq!(
+                records
+                    .iter()
+                    .flat_map(|(_, text)| text.clone())
+                    .collect::<Vec<_>>(),
+                line
+            );
+        }
+    }
+
+    #[test]
+    fn rotation_keeps_every_line_and_no_more_files_than_asked() {
+        let mut bench = Bench::new(500, 3);
+        fs::create_dir(bench.folder()).unwrap();
+        let old = bench.folder().join("20200101T000000.000000000Z.log.zst");
+        fs::write(&old, b"").unwrap();
+        fs::write(bench.folder().join("notes.log"), b"").unwrap();
+        let mut rotated = Vec::new();
+        for n in 0..40 {
+            bench.feed(Stream::Stdout, format!("line number {n:03}\n").as_bytes());
+            rotated.extend(bench.log.take_news().rotated);
+        }
+        // 57 bytes a record, so 8 to a file of at most 500.
+        assert_eq!(rotated.len(), 4);
+        assert!(rotated.is_sorted());
+        assert!(!old.exists() && bench.folder().join("notes.log").exists());
+        assert!(!bench.folder().join(&rotated[0]).exists());
+        let mut kept = Vec::new();
+        for name in &rotated[1..] {
+            let path = bench.folder().join(name);
+            assert!(fs::metadata(&path).unwrap().len() <= 500);
+            kept.extend(records(&path));
+        }
+        kept.extend(bench.records());
+        let expected: Vec<_> = (8..40)
+            .map(|n| record("stdout F", &format!("line number {n:03}")))
+            .collect();
+        assert_eq!(kept, expected);
+    }
+
+    #[test]
+    fn one_read_can_fill_several_files() {
+        let mut bench = Bench::new(2_000, 1_000);
+        let text: String = (0..500).map(|n| format!("{n}\n")).collect();
+        bench.feed(Stream::Stdout, text.as_bytes());
+        let rotated = bench.log.take_news().rotated;
+        let mut all: Vec<_> = rotated
+            .iter()
+            .flat_map(|name| records(&bench.folder().join(name)))
+            .collect();
+        all.extend(bench.records());
+        let expected: Vec<_> = (0..500)
+            .map(|n| record("stdout F", &n.to_string()))
+            .collect();
+        assert_eq!(all, expected);
+        assert!(rotated.len() >= 10);
+    }
+
+    #[test]
+    fn many_empty_lines_in_one_read_need_more_than_the_output_holds() {
+        let mut bench = Bench::new(100_000_000, 1);
+        bench.feed(Stream::Stdout, &[b'\n'; 32 * 1024]);
+        assert_eq!(bench.records().len(), 32 * 1024);
+        assert!(bench.log.is_clear());
+    }
+
+    #[test]
+    fn a_torn_line_is_ended_before_the_first_new_one() {
+        let mut bench = Bench::new(1_000_000, 5);
+        fs::create_dir(bench.folder()).unwrap();
+        let path = bench.folder().join("current");
+        fs::write(&path, "2026-11-23T12:34:56.000000000Z stdout F tor").unwrap();
+        bench.feed(Stream::Stdout, b"new\n");
+        assert_eq!(
+            bench.records(),
+            [record("stdout F", "tor"), record("stdout F", "new")]
+        );
+    }
+
+    #[test]
+    fn a_log_that_cannot_be_written_keeps_its_data_and_says_so() {
+        let mut bench = Bench::new(1_000_000, 5);
+        // A file where the folder should be.
+        fs::write(bench.folder(), b"").unwrap();
+        bench.feed(Stream::Stdout, b"one\ntwo\n");
+        assert!(bench.log.blocked().is_some() && !bench.log.is_clear());
+        let news = bench.log.take_news();
+        assert!(matches!(news.blocked, Some(Some(_))) && !news.written);
+        let mut pauses = Vec::new();
+        let mut now = 0;
+        for _ in 0..10 {
+            let next = bench.log.next_ms().unwrap();
+            pauses.push(next - now);
+            now = next;
+            bench.log.due(now);
+        }
+        assert_eq!(
+            (pauses[0], pauses[1], pauses[9]),
+            (RETRY_FIRST_MS, 20, RETRY_MAX_MS)
+        );
+        assert!(
+            bench.log.take_news().blocked.is_none(),
+            "the same trouble is told once"
+        );
+
+        fs::remove_file(bench.folder()).unwrap();
+        bench.log.due(bench.log.next_ms().unwrap());
+        assert_eq!(bench.log.take_news().blocked, Some(None));
+        assert_eq!(bench.log.next_ms(), None);
+        assert_eq!(
+            bench.records(),
+            [record("stdout F", "one"), record("stdout F", "two")]
+        );
+    }
+
+    #[test]
+    fn what_is_given_up_is_counted() {
+        let mut bench = Bench::new(1_000_000, 5);
+        fs::write(bench.folder(), b"").unwrap();
+        bench.feed(Stream::Stdout, b"one\n");
+        assert_eq!(bench.log.abandon(), 4);
+        assert!(bench.log.is_clear() && bench.log.blocked().is_none());
+        assert_eq!(bench.log.next_ms(), None);
+    }
+
+    #[test]
+    fn memory_is_handed_back_when_it_becomes_quiet() {
+        let mut bench = Bench::new(1_000_000, 5);
+        bench.feed(Stream::Stdout, b"few\n");
+        assert_eq!(bench.log.next_ms(), None, "a little output costs no wakeup");
+        bench.feed(Stream::Stdout, &[b'x'; 10_000]);
+        bench.feed(Stream::Stdout, &[b'y'; 10_000]);
+        assert_eq!(bench.log.next_ms(), Some(REST_MS));
+        bench.log.due(REST_MS);
+        assert_eq!(
+            bench.log.next_ms(),
+            Some(2 * REST_MS),
+            "it was busy meanwhile"
+        );
+        bench.log.due(2 * REST_MS);
+        assert_eq!(bench.log.next_ms(), None);
+        bench.log.end(Stream::Stdout, 0);
+        let text: Vec<u8> = bench
+            .records()
+            .into_iter()
+            .skip(1)
+            .flat_map(|(_, t)| t)
+            .collect();
+        assert_eq!(
+            text,
+            [[b'x'; 10_000], [b'y'; 10_000]].concat(),
+            "a partial line is kept"
+        );
+    }
+}

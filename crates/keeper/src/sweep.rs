@@ -1,0 +1,138 @@
+//! Clearing up after a keeper that was lost.
+//!
+//! Purpose: when a keeper is killed, its command dies with it, but the command's children live on
+//! and are nobody's. This finds and kills them: by the run's control group if it had one, and by
+//! the variable `EUD_RUN_ID` that every process of the run was born with.
+//! Invariants: a process is killed only when it is proven to be of this run, through a handle that
+//! was opened before the proof; the process that sweeps never kills itself.
+//! Deliberately absent: what erased its environment and was in no control group. It cannot be
+//! proven to be ours.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use eud_sys::cgroup::Cgroup;
+use eud_sys::clock::boot_ms;
+use eud_sys::process::{self, Handle};
+use eud_sys::signal::Signal;
+
+/// Longest time a sweep takes, in milliseconds.
+const SWEEP_MAX_MS: u64 = 5_000;
+/// How long one killed process is waited for, in milliseconds.
+const DEATH_MS: u64 = 500;
+
+/// What a sweep did.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct SweepReport {
+    /// Processes that were killed and are gone.
+    pub killed: Vec<u32>,
+    /// Processes of the run that could not be killed, or have not died yet. Sweep again later.
+    pub survivors: Vec<u32>,
+    /// The run's control group is gone, or there never was one.
+    pub cgroup_gone: bool,
+}
+
+impl SweepReport {
+    /// Nothing of the run is left.
+    pub fn is_clean(&self) -> bool {
+        self.survivors.is_empty() && self.cgroup_gone
+    }
+}
+
+/// Kills every remaining process of a run whose keeper is gone. Must not be called while its keeper
+/// lives. Blocks until two looks in a row find nothing, for at most 5 s.
+///
+/// # Errors
+/// When the processes of this machine cannot be listed.
+pub fn sweep(run_dir: &Path, run_id: &str) -> io::Result<SweepReport> {
+    let until_ms = boot_ms().saturating_add(SWEEP_MAX_MS);
+    let group = cgroup_of(run_dir, run_id);
+    let mut killed = BTreeSet::new();
+    let mut survivors = BTreeSet::new();
+    let mut clean_looks = 0;
+    while clean_looks < 2 && boot_ms() < until_ms {
+        if let Some(group) = &group {
+            kill_group(group, &mut killed);
+        }
+        let found = find(run_id)?;
+        survivors = found.iter().map(|(pid, _)| *pid).collect();
+        clean_looks = if found.is_empty() { clean_looks + 1 } else { 0 };
+        for (pid, handle) in found {
+            // One that may not be signalled stays in `survivors`.
+            if handle.signal(Signal::KILL).is_ok() && handle.wait(DEATH_MS).unwrap_or(false) {
+                survivors.remove(&pid);
+                killed.insert(pid);
+            }
+        }
+    }
+    let cgroup_gone = group.is_none_or(|group| remove_group(group, until_ms));
+    Ok(SweepReport {
+        killed: killed.into_iter().collect(),
+        survivors: survivors.into_iter().collect(),
+        cgroup_gone,
+    })
+}
+
+/// Name of the control group of a run.
+pub(crate) fn cgroup_name(run_id: &str) -> String {
+    format!("eud-{run_id}")
+}
+
+fn cgroup_of(run_dir: &Path, run_id: &str) -> Option<Cgroup> {
+    let noted = fs::read_to_string(run_dir.join("cgroup")).ok()?;
+    Cgroup::at(
+        &PathBuf::from(noted.trim_end_matches('\n')),
+        &cgroup_name(run_id),
+    )
+}
+
+fn kill_group(group: &Cgroup, killed: &mut BTreeSet<u32>) {
+    let members = group.members().unwrap_or_default();
+    let handles: Vec<_> = members
+        .into_iter()
+        .filter_map(|pid| Some((pid, Handle::of_whoever_is(pid).ok()?)))
+        .collect();
+    if handles.is_empty() || group.kill().is_err() {
+        return;
+    }
+    for (pid, handle) in handles {
+        if handle.wait(DEATH_MS).unwrap_or(false) {
+            killed.insert(pid);
+        }
+    }
+}
+
+/// Processes that were born with the run's id, each with a handle opened before that was seen.
+fn find(run_id: &str) -> io::Result<Vec<(u32, Handle)>> {
+    let item = format!("EUD_RUN_ID={run_id}");
+    let mut found = Vec::new();
+    for pid in process::all()?
+        .into_iter()
+        .filter(|pid| *pid != std::process::id())
+    {
+        // Cheap look first: nearly all are strangers.
+        if !process::environment_has(pid, item.as_bytes()).unwrap_or(false) {
+            continue;
+        }
+        let Ok(handle) = Handle::of_whoever_is(pid) else {
+            continue;
+        };
+        let is_proven = process::environment_has(pid, item.as_bytes()).unwrap_or(false);
+        let is_alive = process::stat(pid).is_ok_and(|stat| !stat.is_dead());
+        if is_proven && is_alive {
+            found.push((pid, handle));
+        }
+    }
+    Ok(found)
+}
+
+/// A group that was just emptied can be removed only when its last process is collected.
+fn remove_group(group: Cgroup, until_ms: u64) -> bool {
+    let path = group.path().to_owned();
+    while group.is_populated().unwrap_or(false) && boot_ms() < until_ms {
+        std::thread::sleep(std::time::Duration::from_millis(1));
+    }
+    group.remove().is_ok() || !path.exists()
+}
