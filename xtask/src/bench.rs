@@ -18,6 +18,8 @@ mod start;
 mod status;
 mod stop;
 
+use std::path::PathBuf;
+
 use crate::{Failure, cmd};
 use report::{Figure, Report};
 
@@ -25,6 +27,10 @@ use report::{Figure, Report};
 pub(crate) struct Setting {
     /// Shorter and smaller: for a look, not for publishing.
     quick: bool,
+    /// Folder of the `eud` and `eud-keeper` that are measured.
+    bin: PathBuf,
+    /// Promised memory of a keeper: it depends on how it was built.
+    keeper_kb_max: f64,
 }
 
 type Scenario = fn(&Setting) -> Result<Vec<Figure>, Failure>;
@@ -49,10 +55,7 @@ pub(crate) fn run(args: &[String]) -> Result<(), Failure> {
         let names = SCENARIOS.map(|(name, _)| name).join(", ");
         return Err(format!("--only takes one of {names}"));
     }
-    build()?;
-    let setting = Setting {
-        quick: cmd::flag(args, "--quick"),
-    };
+    let setting = build(cmd::flag(args, "--quick"), cmd::flag(args, "--dist"))?;
     let mut report = Report::new(setting.quick);
     for (name, scenario) in SCENARIOS {
         if only.is_some_and(|only| only != name) {
@@ -74,8 +77,21 @@ pub(crate) fn run(args: &[String]) -> Result<(), Failure> {
     report.verdict()
 }
 
-/// Release builds of what is measured, and of the stop-watch.
-fn build() -> Result<(), Failure> {
+/// Builds what is measured, and the stop-watch.
+fn build(quick: bool, is_dist: bool) -> Result<Setting, Failure> {
     let args = ["build", "--release", "-p", "eudaemon", "-p", "xtask"];
-    cmd::run(&mut cmd::cargo(&args))
+    cmd::run(&mut cmd::cargo(&args))?;
+    if is_dist {
+        crate::dist::run(&[])?;
+        return Ok(Setting {
+            quick,
+            bin: cmd::target("dist-out"),
+            keeper_kb_max: 100.0,
+        });
+    }
+    Ok(Setting {
+        quick,
+        bin: cmd::target("release"),
+        keeper_kb_max: 150.0,
+    })
 }

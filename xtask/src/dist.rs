@@ -39,7 +39,10 @@ pub(crate) fn run(_: &[String]) -> Result<(), Failure> {
         "eud",
     ]))?;
     let built = [
-        ("eud-keeper", cmd::target(&host).join("dist/eud-keeper")),
+        (
+            "eud-keeper",
+            cmd::target(&host).join("dist/eud-keeper-alone"),
+        ),
         ("eud", cmd::target("release").join("eud")),
     ];
     for (name, from) in built {

@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 use std::process::Stdio;
 use std::time::Duration;
 
+use super::Setting;
 use super::rig::Rig;
 use crate::fleet::Fleet;
 use crate::{Failure, cmd, processes};
@@ -15,20 +16,20 @@ pub(crate) struct Eud {
 
 impl Eud {
     /// Writes the fleet file of a rig's services.
-    pub(crate) fn idle(rig: &Rig) -> Result<Self, Failure> {
+    pub(crate) fn idle(setting: &Setting, rig: &Rig) -> Result<Self, Failure> {
         let mut text = String::from("[fleet]\nname = \"bench\"\n");
         for name in rig.names() {
             let command = rig.command(&["idle", name]);
             let _ = write!(text, "[daemons.{name}]\ncommand = {command:?}\n");
         }
-        Self::with_file(rig, &text)
+        Self::with_file(setting, rig, &text)
     }
 
     /// A fleet with any file.
-    pub(crate) fn with_file(rig: &Rig, text: &str) -> Result<Self, Failure> {
+    pub(crate) fn with_file(setting: &Setting, rig: &Rig, text: &str) -> Result<Self, Failure> {
         let file = rig.dir().join("eud.toml");
         std::fs::write(&file, text).map_err(|e| format!("{}: {e}", file.display()))?;
-        let eud = cmd::target("release").join("eud");
+        let eud = setting.bin.join("eud");
         let fleet = Fleet::new(eud, file, rig.dir().join("state"));
         Ok(Self { fleet })
     }

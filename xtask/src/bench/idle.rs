@@ -15,7 +15,7 @@ const MANAGER_PER_S_MAX: f64 = 1.0;
 pub(super) fn run(setting: &Setting) -> Result<Vec<Figure>, Failure> {
     let watched = Duration::from_secs(if setting.quick { 10 } else { 30 });
     let rig = Rig::new("idle", SERVICES)?;
-    let eud = Eud::idle(&rig)?;
+    let eud = Eud::idle(setting, &rig)?;
     eud.up()?;
     eud.settle();
     let (manager, keepers) = eud.processes()?;

@@ -20,7 +20,7 @@ pub(super) fn run(setting: &Setting) -> Result<Vec<Figure>, Failure> {
     let (mut writer, mut cpu, mut floor) = (Vec::new(), Vec::new(), Vec::new());
     for _ in 0..repeats {
         floor.push(through_cat_s()?);
-        let (writer_s, cpu_s) = through_keeper_s()?;
+        let (writer_s, cpu_s) = through_keeper_s(setting)?;
         writer.push(writer_s);
         cpu.push(cpu_s);
     }
@@ -40,13 +40,13 @@ pub(super) fn run(setting: &Setting) -> Result<Vec<Figure>, Failure> {
 }
 
 /// Writer's seconds and the keeper's CPU seconds. Fails when a line is missing or doubled.
-fn through_keeper_s() -> Result<(f64, f64), Failure> {
+fn through_keeper_s(setting: &Setting) -> Result<(f64, f64), Failure> {
     let rig = Rig::new("logs", 0)?;
     let command = rig.command(&["write", "writer", LINES_TEXT]);
     let file = format!(
         "[daemons.writer]\ncommand = {command:?}\nlog = {{ max_size = \"10MB\", keep = 20 }}\n"
     );
-    let eud = Eud::with_file(&rig, &file)?;
+    let eud = Eud::with_file(setting, &rig, &file)?;
     eud.up()?;
     let took = rig.wait_for(2)?;
     let (_, keepers) = eud.processes()?;

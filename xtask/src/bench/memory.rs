@@ -6,15 +6,14 @@ use super::report::Figure;
 use super::rig::Rig;
 use crate::{Failure, processes};
 
-const KEEPER_KB_MAX: f64 = 150.0;
 /// Daemons, and megabytes promised for the manager.
 const PROMISES: [(usize, f64); 2] = [(100, 20.0), (1_000, 40.0)];
 
-pub(super) fn run(_: &Setting) -> Result<Vec<Figure>, Failure> {
+pub(super) fn run(setting: &Setting) -> Result<Vec<Figure>, Failure> {
     let mut figures = Vec::new();
     for (services, manager_mb_max) in PROMISES {
         let rig = Rig::new(&format!("memory-{services}"), services)?;
-        let eud = Eud::idle(&rig)?;
+        let eud = Eud::idle(setting, &rig)?;
         eud.up()?;
         eud.settle();
         let (manager, keepers) = eud.processes()?;
@@ -29,7 +28,12 @@ pub(super) fn run(_: &Setting) -> Result<Vec<Figure>, Failure> {
         }
         let keeper_kb = as_f64(sizes.iter().sum()) / as_f64(services as u64);
         let name = format!("keeper PSS at {services}, average");
-        figures.push(Figure::promised(name, keeper_kb, "kB", KEEPER_KB_MAX));
+        figures.push(Figure::promised(
+            name,
+            keeper_kb,
+            "kB",
+            setting.keeper_kb_max,
+        ));
         let (name, manager_mb) = (
             format!("manager PSS at {services}"),
             as_f64(manager_kb) / 1e3,

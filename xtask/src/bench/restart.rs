@@ -12,7 +12,7 @@ const MEDIAN_MS_MAX: f64 = 5.0;
 pub(super) fn run(setting: &Setting) -> Result<Vec<Figure>, Failure> {
     let kills = if setting.quick { 20 } else { SERVICES };
     let rig = Rig::new("restart", SERVICES)?;
-    let eud = Eud::idle(&rig)?;
+    let eud = Eud::idle(setting, &rig)?;
     eud.up()?;
     let first = rig.wait_for(SERVICES)?;
     let mut times = Vec::with_capacity(kills);

@@ -13,7 +13,7 @@ const RATIO_MAX: f64 = 1.5;
 pub(super) fn run(setting: &Setting) -> Result<Vec<Figure>, Failure> {
     let repeats = if setting.quick { 3 } else { 10 };
     let rig = Rig::new("start", SERVICES)?;
-    let eud = Eud::idle(&rig)?;
+    let eud = Eud::idle(setting, &rig)?;
     let (mut bare, mut ours, mut ratios) = (Vec::new(), Vec::new(), Vec::new());
     // Interleaved, so that a change of the machine's mood meets both.
     for _ in 0..repeats {

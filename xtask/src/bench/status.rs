@@ -12,11 +12,11 @@ use crate::{Failure, cmd, processes};
 const PROMISES: [(usize, f64); 2] = [(100, 10.0), (1_000, 30.0)];
 const REPEATS: usize = 30;
 
-pub(super) fn run(_: &Setting) -> Result<Vec<Figure>, Failure> {
+pub(super) fn run(setting: &Setting) -> Result<Vec<Figure>, Failure> {
     let mut figures = Vec::new();
     for (services, limit) in PROMISES {
         let rig = Rig::new(&format!("status-{services}"), services)?;
-        let eud = Eud::idle(&rig)?;
+        let eud = Eud::idle(setting, &rig)?;
         eud.up()?;
         let (mut human, mut json) = (Vec::new(), Vec::new());
         for _ in 0..REPEATS {

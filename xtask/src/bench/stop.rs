@@ -12,7 +12,7 @@ const STOP_MS_MAX: f64 = 100.0;
 pub(super) fn run(setting: &Setting) -> Result<Vec<Figure>, Failure> {
     let repeats = if setting.quick { 3 } else { 10 };
     let rig = Rig::new("stop", SERVICES)?;
-    let eud = Eud::idle(&rig)?;
+    let eud = Eud::idle(setting, &rig)?;
     let mut times = Vec::with_capacity(repeats);
     for _ in 0..repeats {
         rig.clear();
