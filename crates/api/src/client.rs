@@ -1,8 +1,9 @@
 //! A blocking client of the control socket.
 //!
 //! Purpose: what a command needs to ask the manager something: connect, call, read notifications.
-//! Invariants: one request in flight per connection, so an answer is always to the last request; every read
-//! has a time limit; a line longer than [`LINE_BYTES_MAX`] ends the connection instead of the memory.
+//! Invariants: one request in flight per connection, so an answer is always to the last request;
+//! every read has a time limit; a line longer than [`LINE_BYTES_MAX`] ends the connection instead
+//! of the memory.
 //! Deliberately absent: tokio and threads. `eud status` is to cost a few milliseconds.
 
 use std::io::{self, BufRead, BufReader, Read, Write};
@@ -145,7 +146,7 @@ impl Client {
             socket: socket.to_owned(),
             source,
         };
-        let stream = connect_stream(socket).map_err(failed)?;
+        let stream = eud_sys::socket::connect(socket).map_err(failed)?;
         stream
             .set_write_timeout(Some(ANSWER_TIMEOUT))
             .map_err(failed)?;
@@ -160,7 +161,8 @@ impl Client {
     /// Calls a method and waits up to [`ANSWER_TIMEOUT`] for its result.
     ///
     /// # Errors
-    /// The manager's own errors as their variants; the rest when the connection or the answer is bad.
+    /// The manager's own errors as their variants; the rest when the connection or the answer is
+    /// bad.
     pub fn call<T: DeserializeOwned>(
         &mut self,
         method: &str,
@@ -192,7 +194,8 @@ impl Client {
         loop {
             self.read_line(method, limit)?;
             let answer: Answer<T> = parse(method, &self.line)?;
-            // An error about a line that could not be read has no id; it can only be this request's.
+            // An error about a line that could not be read has no id; it can only be this
+            // request's.
             if answer.method.is_none() && answer.id.is_none_or(|answered| answered == id) {
                 return finish(method, answer);
             }
@@ -240,8 +243,8 @@ impl Client {
         }
     }
 
-    /// Reads one line into `self.line`. After a time-out in the middle of a line the part already read
-    /// is kept, so that the next call goes on where this one ended.
+    /// Reads one line into `self.line`. After a time-out in the middle of a line the part already
+    /// read is kept, so that the next call goes on where this one ended.
     fn read_line(&mut self, method: &str, limit: Duration) -> Result<(), ClientError> {
         if self.line.last() == Some(&b'\n') {
             self.line.clear();
@@ -280,22 +283,6 @@ impl Client {
                 source,
             },
         }
-    }
-}
-
-/// Connects, also when the path is too long for a socket address: then by its folder's descriptor.
-fn connect_stream(socket: &Path) -> io::Result<UnixStream> {
-    match UnixStream::connect(socket) {
-        Err(error) if error.kind() == io::ErrorKind::InvalidInput => {
-            use std::os::fd::AsRawFd;
-            let (Some(folder), Some(name)) = (socket.parent(), socket.file_name()) else {
-                return Err(error);
-            };
-            let folder = std::fs::File::open(folder)?;
-            let short = format!("/proc/self/fd/{}", folder.as_raw_fd());
-            UnixStream::connect(Path::new(&short).join(name))
-        }
-        other => other,
     }
 }
 

@@ -1,7 +1,8 @@
 //! Everything that can go wrong in a command, and the exit code each has.
 //!
 //! Purpose: one error space, printed as `error: what`, then where or why, then what to do.
-//! Invariants: every variant has one documented exit code; the text of a refusal never loses the reason.
+//! Invariants: every variant has one documented exit code; the text of a refusal never loses the
+//! reason.
 //! Deliberately absent: backtraces and error chains; a person reads these.
 
 use std::io;

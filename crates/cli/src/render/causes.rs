@@ -1,6 +1,7 @@
 //! From many that are not well to the few that explain them.
 //!
-//! Purpose: follow `blocked_on` to its roots, so that a screen can name the cause before the symptoms.
+//! Purpose: follow `blocked_on` to its roots, so that a screen can name the cause before the
+//! symptoms.
 //! Invariants: a cycle or a name nobody knows ends the walk; a unit that is on its way is no cause.
 
 use std::collections::{BTreeMap, BTreeSet};

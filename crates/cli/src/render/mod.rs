@@ -1,8 +1,8 @@
 //! From views to text.
 //!
 //! Purpose: everything that decides what a screen looks like, as functions from data to strings.
-//! Invariants: no function here reads a file, the clock or the terminal; the same data give the same text;
-//! without colour nothing is lost, because every colour goes with a glyph or a word.
+//! Invariants: no function here reads a file, the clock or the terminal; the same data give the
+//! same text; without colour nothing is lost, because every colour goes with a glyph or a word.
 //! Deliberately absent: asking the manager.
 
 pub(crate) mod causes;

@@ -1,9 +1,9 @@
 //! `eud status`: is my fleet well, and if not, why?
 //!
-//! Purpose: one screen. A headline whose counts sum, a bar of the same parts, causes in words, trouble first,
-//! the healthy folded.
-//! Invariants: every unit is counted exactly once in the headline, in the bar and in the groups; no line is
-//! wider than the screen.
+//! Purpose: one screen. A headline whose counts sum, a bar of the same parts, causes in words,
+//! trouble first, the healthy folded.
+//! Invariants: every unit is counted exactly once in the headline, in the bar and in the groups; no
+//! line is wider than the screen.
 //! Deliberately absent: any judgement of its own on what a unit is; that is the core's.
 
 use std::collections::BTreeMap;
@@ -74,7 +74,8 @@ impl Class {
     }
 }
 
-/// The states of a class by its name, or the state of that name; `failing` is all trouble and `well` the rest.
+/// The states of a class by its name, or the state of that name; `failing` is all trouble and
+/// `well` the rest.
 pub(crate) fn class_of(word: &str) -> Option<Vec<State>> {
     let all = || State::ALL.into_iter();
     match word {
@@ -175,7 +176,8 @@ fn bar(daemons: &[&DaemonView], screen: &Screen) -> String {
     text
 }
 
-/// Splits `room` cells in proportion to `counts`: none that counts is without a cell, and they sum to `room`.
+/// Splits `room` cells in proportion to `counts`: none that counts is without a cell, and they sum
+/// to `room`.
 fn shares(counts: &[usize], room: usize) -> Vec<usize> {
     let total: usize = counts.iter().sum();
     let present = counts.iter().filter(|c| **c > 0).count();
@@ -327,29 +329,10 @@ pub(crate) fn exit_word(reason: EndReason, code: Option<i32>, signal: Option<i32
         EndReason::KeeperLost | EndReason::RecordCorrupt => "unknown".into(),
         EndReason::Exited | EndReason::Stopped => match (code, signal) {
             (Some(code), _) => code.to_string(),
-            (None, Some(signal)) => signal_name(signal),
+            (None, Some(signal)) => format!("SIG{}", eud_core::words::signal(signal)),
             (None, None) => "unknown".into(),
         },
     }
-}
-
-/// Name of a signal, or its number where it has none here.
-pub(crate) fn signal_name(number: i32) -> String {
-    let name = match number {
-        1 => "SIGHUP",
-        2 => "SIGINT",
-        3 => "SIGQUIT",
-        4 => "SIGILL",
-        6 => "SIGABRT",
-        8 => "SIGFPE",
-        9 => "SIGKILL",
-        11 => "SIGSEGV",
-        13 => "SIGPIPE",
-        14 => "SIGALRM",
-        15 => "SIGTERM",
-        other => return format!("signal {other}"),
-    };
-    name.into()
 }
 
 /// Why it is what it is, in one line.

@@ -1,7 +1,8 @@
 //! Times for people.
 //!
 //! Purpose: ages (`41m`), moments (`03:30`, `Fri 23:00`) and durations (`1.2 s`).
-//! Invariants: relative to the given clock, in the given zone; a moment of the future is never an age.
+//! Invariants: relative to the given clock, in the given zone; a moment of the future is never an
+//! age.
 
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
@@ -102,7 +103,8 @@ pub(crate) fn took(seconds: f64) -> String {
     }
 }
 
-/// Reads `250ms`, `30s`, `5m`, `2h`, `7d`, `1h30m`; a bare number is refused, for its unit is unknown.
+/// Reads `250ms`, `30s`, `5m`, `2h`, `7d`, `1h30m`; a bare number is refused, for its unit is
+/// unknown.
 ///
 /// # Errors
 /// In words, for the command line.
@@ -135,8 +137,8 @@ pub(crate) fn parse_duration(text: &str) -> Result<std::time::Duration, String> 
     Ok(std::time::Duration::from_millis(total_ms))
 }
 
-/// Reads a moment: a duration before now, `HH:MM[:SS]` of the last 24 hours, a local date or date and
-/// time, or RFC 3339.
+/// Reads a moment: a duration before now, `HH:MM[:SS]` of the last 24 hours, a local date or date
+/// and time, or RFC 3339.
 ///
 /// # Errors
 /// In words, for the command line.

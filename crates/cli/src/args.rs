@@ -1,0 +1,535 @@
+//! The command line.
+//!
+//! Purpose: the one description from which parser, help, completions and the manual page are made.
+//! Invariants: `eud --help` fits a screen and names every command that is not hidden; every command
+//! has an example. `-f` is the fleet file everywhere but in `logs`, where it follows.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::builder::{StyledStr, styling};
+use clap::{Arg, Args, ColorChoice, CommandFactory, Parser, Subcommand, ValueEnum, ValueHint};
+
+use crate::render::time::parse_duration;
+
+/// What `eud --help` says, below the first line.
+const HELP: &str = "\
+{name} {version}: keeps a fleet of daemons well
+
+Run
+  up           start the fleet, wait until it is ready    eud up --profile minimal
+  down         stop the fleet and its manager             eud down --keep-daemons
+  start        start daemons                              eud start rag-drain
+  stop         stop them, and first what needs them       eud stop 'tag:nightly'
+  restart      stop and start them                        eud restart 'category:rag'
+  kill         send a signal                              eud kill HUP nginx
+  hold         stop them and keep them down               eud hold api -m 'key leaked'
+  release      end a hold                                 eud release api
+  reload       take over a changed fleet file             eud reload
+  run          run a command once, under a keeper         eud run -- make dataset
+  upgrade      replace the manager, keep the daemons      eud upgrade
+Look
+  status       is it well, and if not, why                eud status failing
+  why          the chain of causes of one daemon          eud why rag-mc
+  logs         output, merged by time                     eud logs -f rag-drain
+  show         everything known of one daemon             eud show rag-drain
+  runs         its runs, how they ended                   eud runs rag-drain
+  graph        what needs what                            eud graph --format mermaid
+Set up
+  init         write a first fleet file                   eud init
+  check        check the fleet file                       eud check
+  schema       its JSON Schema, for editors               eud schema > eud.schema.json
+  completions  for bash, zsh, fish, elvish, powershell    eud completions zsh
+  man          the manual page                            eud man | man -l -
+
+Options (before or after the command)
+  -f, --file FILE     fleet file; default: eud.toml here or in a folder above
+      --state DIR     state directory; default: .eud beside the fleet file [EUD_STATE]
+      --system        the platform's state directory instead
+      --color WHEN    auto, always, never; NO_COLOR is honoured
+      --json          for programs
+  -v, --verbose       absolute times
+  -V, --version
+
+Daemons are named by name, glob, category:, tag:, profile:, and !not.
+Exit codes: 0 as asked, 1 not as asked, 2 usage, 3 fleet file invalid, 4 no manager,
+5 unknown name, 6 timed out, 7 refused, 8 internal.   eud COMMAND --help says more.
+";
+
+/// Keeps a fleet of daemons well.
+#[derive(Debug, Parser)]
+#[command(name = "eud", version, help_template = HELP, disable_help_subcommand = true)]
+#[command(subcommand_required = true, arg_required_else_help = true)]
+pub(crate) struct Cli {
+    /// Common options.
+    #[command(flatten)]
+    pub(crate) common: Common,
+    /// What to do.
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// Options of every command.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Common {
+    /// Fleet file, given before the command.
+    #[arg(short = 'f', long = "file", value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub(crate) file: Option<PathBuf>,
+    /// State directory; default: `.eud` beside the fleet file.
+    #[arg(long, global = true, value_name = "DIR", value_hint = ValueHint::DirPath)]
+    #[arg(help_heading = "Common options")]
+    pub(crate) state: Option<PathBuf>,
+    /// The platform's state directory instead.
+    #[arg(long, global = true, conflicts_with = "state", help_heading = "Common options")]
+    pub(crate) system: bool,
+    /// When to colour; NO_COLOR is honoured.
+    #[arg(long, global = true, value_name = "WHEN", default_value = "auto")]
+    #[arg(help_heading = "Common options")]
+    pub(crate) color: When,
+    /// Answer in JSON, for programs.
+    #[arg(long, global = true, help_heading = "Common options")]
+    pub(crate) json: bool,
+    /// Absolute times.
+    #[arg(short, long, global = true, help_heading = "Common options")]
+    pub(crate) verbose: bool,
+}
+
+/// When to colour.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum When {
+    /// On a terminal without NO_COLOR.
+    Auto,
+    /// In any case.
+    Always,
+    /// In no case.
+    Never,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Start the fleet and wait until it is ready
+    #[command(after_help = "Example: eud up --profile minimal --wait 2m")]
+    Up(UpArgs),
+    /// Stop the fleet and its manager
+    #[command(after_help = "Example: eud down --keep-daemons")]
+    Down(DownArgs),
+    /// Is the fleet well, and if not, why
+    #[command(after_help = "\
+Classes: failing, well, or a state: ready, up, degraded, starting, waiting, stopping, backoff, cool-down,
+failed, unknown, held, done, stopped.
+
+Examples: eud status failing   eud status 'category:rag'   eud status --watch")]
+    Status(StatusArgs),
+    /// Start daemons and what they need
+    #[command(after_help = "Example: eud start rag-drain 'category:monitoring'")]
+    Start(ChangeArgs),
+    /// Stop daemons, and first what needs them
+    #[command(after_help = "Example: eud stop 'tag:nightly' '!db-backup'")]
+    Stop(ChangeArgs),
+    /// Stop and start daemons and what needs them
+    #[command(after_help = "Example: eud restart 'rag-*'")]
+    Restart(ChangeArgs),
+    /// Send a signal to the daemons' commands
+    #[command(after_help = "Example: eud kill HUP nginx")]
+    Kill(KillArgs),
+    /// Stop daemons and keep them down until released
+    #[command(after_help = "Example: eud hold api -m 'key leaked, see #12'")]
+    Hold(HoldArgs),
+    /// End a hold
+    #[command(after_help = "Example: eud release api")]
+    Release(ChangeArgs),
+    /// Show output, merged by time
+    #[command(after_help = "\
+Reads the files, so it works without a manager, also on rotated and compressed ones.
+
+Examples: eud logs -f rag-drain   eud logs --since 13:20 --grep 'timed? out'   eud logs -n all api > api.log")]
+    Logs(LogsArgs),
+    /// Show a daemon's runs and how they ended
+    #[command(after_help = "Example: eud runs rag-drain -n 50")]
+    Runs(RunsArgs),
+    /// Show everything known of one daemon
+    #[command(after_help = "Example: eud show rag-drain")]
+    Show(NameArgs),
+    /// Tell the chain of causes of one daemon
+    #[command(after_help = "Example: eud why rag-mc")]
+    Why(NameArgs),
+    /// Show what needs what
+    #[command(after_help = "Examples: eud graph rag-mc   eud graph --format dot | dot -Tsvg > fleet.svg")]
+    Graph(GraphArgs),
+    /// Take over a changed fleet file
+    #[command(after_help = "Says which daemons restart and which of their keys changed.\n\nExample: eud reload")]
+    Reload(WaitArgs),
+    /// Check the fleet file
+    #[command(after_help = "Example: eud check -f staging.toml")]
+    Check,
+    /// Write a first fleet file
+    #[command(after_help = "Example: eud init && eud check && eud up")]
+    Init(InitArgs),
+    /// Print the JSON Schema of the fleet file
+    #[command(after_help = "Example: eud schema > eud.schema.json")]
+    Schema,
+    /// Replace the manager by this program's; daemons keep their processes
+    #[command(after_help = "Example: eud upgrade")]
+    Upgrade(WaitArgs),
+    /// Run a command once, under a keeper
+    #[command(after_help = "\
+The run has a folder, a log and an exit record like any other; no manager is needed. Ctrl-C stops it and
+everything it started.
+
+Examples: eud run -- make dataset   eud run --detach --timeout 2h -- python train.py")]
+    Run(RunArgs),
+    /// Print completions for a shell
+    #[command(after_help = "Example: eud completions zsh > ~/.zfunc/_eud")]
+    Completions {
+        /// The shell.
+        shell: clap_complete::Shell,
+    },
+    /// Print the manual page
+    #[command(after_help = "Example: eud man | man -l -")]
+    Man,
+    /// Be the manager; `eud up` starts it
+    #[command(hide = true)]
+    Manager(ManagerArgs),
+}
+
+/// `eud up`
+#[derive(Debug, Clone, Args)]
+pub(crate) struct UpArgs {
+    /// Profile to bring up; default: the fleet's own.
+    #[arg(long, short, value_name = "PROFILE")]
+    pub(crate) profile: Option<String>,
+    /// Be the manager in this process, print what happens, and stop the fleet at the end.
+    #[arg(long)]
+    pub(crate) foreground: bool,
+    /// How long to wait until everything is settled; 0s returns at once.
+    #[command(flatten)]
+    pub(crate) wait: WaitArgs,
+}
+
+/// `--wait`
+#[derive(Debug, Clone, Args)]
+pub(crate) struct WaitArgs {
+    /// How long to wait until everything is settled; 0s returns at once.
+    #[arg(long, value_name = "DURATION", default_value = "60s", value_parser = parse_duration)]
+    pub(crate) wait: Duration,
+}
+
+/// `eud down`
+#[derive(Debug, Clone, Args)]
+pub(crate) struct DownArgs {
+    /// End the manager only; the daemons go on under their keepers.
+    #[arg(long)]
+    pub(crate) keep_daemons: bool,
+    /// How long to wait until everything has ended.
+    #[arg(long, value_name = "DURATION", default_value = "2m", value_parser = parse_duration)]
+    pub(crate) wait: Duration,
+}
+
+/// `eud status`
+#[derive(Debug, Clone, Args)]
+pub(crate) struct StatusArgs {
+    /// Classes or selectors; default: the whole fleet on one screen.
+    #[arg(value_name = "CLASS|DAEMON")]
+    pub(crate) which: Vec<String>,
+    /// Redraw whenever something changes.
+    #[arg(long, short)]
+    pub(crate) watch: bool,
+    /// Every daemon, none folded.
+    #[arg(long, short)]
+    pub(crate) all: bool,
+}
+
+/// `eud start|stop|restart|release`
+#[derive(Debug, Clone, Args)]
+pub(crate) struct ChangeArgs {
+    /// Selectors: name, glob, `category:`, `tag:`, `profile:`, `!not`.
+    #[arg(value_name = "DAEMON", required = true)]
+    pub(crate) names: Vec<String>,
+    /// How long to wait.
+    #[command(flatten)]
+    pub(crate) wait: WaitArgs,
+}
+
+/// `eud kill`
+#[derive(Debug, Clone, Args)]
+pub(crate) struct KillArgs {
+    /// Signal, such as HUP or SIGUSR1.
+    #[arg(value_name = "SIGNAL")]
+    pub(crate) signal: String,
+    /// Selectors.
+    #[arg(value_name = "DAEMON", required = true)]
+    pub(crate) names: Vec<String>,
+}
+
+/// `eud hold`
+#[derive(Debug, Clone, Args)]
+pub(crate) struct HoldArgs {
+    /// Selectors.
+    #[arg(value_name = "DAEMON", required = true)]
+    pub(crate) names: Vec<String>,
+    /// Why; shown until the release.
+    #[arg(long, short = 'm', value_name = "TEXT", default_value = "held by hand")]
+    pub(crate) reason: String,
+    /// How long to wait.
+    #[command(flatten)]
+    pub(crate) wait: WaitArgs,
+}
+
+/// `eud logs`
+#[derive(Debug, Clone, Args)]
+pub(crate) struct LogsArgs {
+    /// Selectors; default: every daemon.
+    #[arg(value_name = "DAEMON")]
+    pub(crate) names: Vec<String>,
+    /// Go on as lines come.
+    #[arg(long, short)]
+    pub(crate) follow: bool,
+    /// Last lines to show, or `all`. Default 100, and `all` with --since or --grep.
+    #[arg(short = 'n', long, value_name = "LINES", value_parser = parse_lines)]
+    pub(crate) lines: Option<Lines>,
+    /// Only lines since then: `10m`, `13:20`, `2026-11-23`, RFC 3339.
+    #[arg(long, value_name = "WHEN")]
+    pub(crate) since: Option<String>,
+    /// Only lines until then.
+    #[arg(long, value_name = "WHEN")]
+    pub(crate) until: Option<String>,
+    /// Only lines that match this regular expression.
+    #[arg(long, short, value_name = "REGEX")]
+    pub(crate) grep: Option<String>,
+    /// Only standard error.
+    #[arg(long)]
+    pub(crate) stderr: bool,
+    /// Only the text, without time and name.
+    #[arg(long)]
+    pub(crate) raw: bool,
+    /// The manager's own log instead.
+    #[arg(long, conflicts_with = "names")]
+    pub(crate) manager: bool,
+}
+
+/// How many lines.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Lines {
+    /// Every one.
+    All,
+    /// The last so many.
+    Last(usize),
+}
+
+fn parse_lines(text: &str) -> Result<Lines, String> {
+    match text {
+        "all" => Ok(Lines::All),
+        _ => text.parse().map(Lines::Last).map_err(|_| format!("`{text}` is no number, nor `all`")),
+    }
+}
+
+/// `eud runs`
+#[derive(Debug, Clone, Args)]
+pub(crate) struct RunsArgs {
+    /// The daemon.
+    #[arg(value_name = "DAEMON")]
+    pub(crate) name: String,
+    /// Last runs to show.
+    #[arg(short = 'n', long, value_name = "RUNS", default_value_t = 20)]
+    pub(crate) limit: u32,
+}
+
+/// One name.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct NameArgs {
+    /// The daemon.
+    #[arg(value_name = "DAEMON")]
+    pub(crate) name: String,
+}
+
+/// `eud graph`
+#[derive(Debug, Clone, Args)]
+pub(crate) struct GraphArgs {
+    /// Selectors; default: every daemon.
+    #[arg(value_name = "DAEMON")]
+    pub(crate) names: Vec<String>,
+    /// How to write it.
+    #[arg(long, value_enum, default_value = "text")]
+    pub(crate) format: GraphFormat,
+    /// Also what daemons read, write and listen on.
+    #[arg(long)]
+    pub(crate) wiring: bool,
+}
+
+/// How to write a graph.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum GraphFormat {
+    /// A tree of text.
+    Text,
+    /// Mermaid flowchart.
+    Mermaid,
+    /// Graphviz.
+    Dot,
+}
+
+/// `eud init`
+#[derive(Debug, Clone, Args)]
+pub(crate) struct InitArgs {
+    /// Overwrite a file that is there.
+    #[arg(long)]
+    pub(crate) force: bool,
+}
+
+/// `eud run`
+#[derive(Debug, Clone, Args)]
+pub(crate) struct RunArgs {
+    /// Return at once; the run goes on.
+    #[arg(long, short)]
+    pub(crate) detach: bool,
+    /// Stop it after this long.
+    #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
+    pub(crate) timeout: Option<Duration>,
+    /// Time between the stop signal and the kill.
+    #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = parse_duration)]
+    pub(crate) grace: Duration,
+    /// The command and its arguments.
+    #[arg(value_name = "COMMAND", required = true, last = true)]
+    pub(crate) command: Vec<String>,
+}
+
+/// Hidden `eud manager`
+#[derive(Debug, Clone, Args)]
+pub(crate) struct ManagerArgs {
+    /// The fleet file.
+    #[arg(long)]
+    pub(crate) fleet: PathBuf,
+    /// The state directory.
+    #[arg(long)]
+    pub(crate) dir: PathBuf,
+    /// Profile to bring up.
+    #[arg(long)]
+    pub(crate) profile: Option<String>,
+}
+
+/// The parser with what derive cannot say: `-f FILE` after each command but `logs`.
+pub(crate) fn command() -> clap::Command {
+    let file = Arg::new("fleet-file")
+        .long("file")
+        .value_name("FILE")
+        .value_parser(clap::value_parser!(PathBuf))
+        .value_hint(ValueHint::FilePath)
+        .help("Fleet file; default: eud.toml here or in a folder above")
+        .help_heading("Common options");
+    let names: Vec<String> =
+        Cli::command().get_subcommands().map(|c| c.get_name().to_owned()).collect();
+    let mut command = Cli::command().styles(styles());
+    for name in names {
+        let file = if name == "logs" { file.clone() } else { file.clone().short('f') };
+        if name != "manager" {
+            command = command.mut_subcommand(name, |c| c.arg(file));
+        }
+    }
+    command
+}
+
+fn styles() -> styling::Styles {
+    let bold = styling::Style::new().bold();
+    styling::Styles::plain().header(bold).usage(bold).error(styling::AnsiColor::Red.on_default())
+}
+
+/// Parses the command line.
+///
+/// # Errors
+/// As clap has them; help and version are errors too.
+pub(crate) fn parse(
+    words: impl IntoIterator<Item = std::ffi::OsString>,
+) -> Result<Cli, clap::Error> {
+    use clap::FromArgMatches;
+    let words: Vec<_> = words.into_iter().collect();
+    let mut command = command();
+    if plain_wanted(&words) {
+        command = command.color(ColorChoice::Never);
+    }
+    let matches = command.try_get_matches_from_mut(words)?;
+    let mut cli = Cli::from_arg_matches(&matches).map_err(|e| e.format(&mut command))?;
+    let after = matches.subcommand().and_then(|(_, m)| {
+        m.try_get_one::<PathBuf>("fleet-file").ok().flatten().cloned()
+    });
+    cli.common.file = after.or(cli.common.file);
+    Ok(cli)
+}
+
+/// `--color` is needed before the command line is parsed, for the parser's own messages.
+fn plain_wanted(words: &[std::ffi::OsString]) -> bool {
+    words.windows(2).any(|w| w[0] == "--color" && w[1] == "never")
+        || words.iter().any(|w| w == "--color=never")
+}
+
+/// `eud --help` as text, for the manual page.
+pub(crate) fn long_help() -> StyledStr {
+    command().render_help()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parsed(line: &str) -> Result<Cli, clap::Error> {
+        parse(line.split_whitespace().map(Into::into))
+    }
+
+    #[test]
+    fn the_description_is_sound() {
+        command().debug_assert();
+    }
+
+    #[test]
+    fn help_names_every_command_and_fits_a_screen() {
+        let help = long_help().to_string();
+        for sub in command().get_subcommands().filter(|c| !c.is_hide_set()) {
+            let line = help.lines().find(|l| l.trim_start().split(' ').next() == Some(sub.get_name()));
+            assert!(line.is_some_and(|l| l.contains("eud ")), "{} has no line", sub.get_name());
+            let own = sub.clone().render_help().to_string();
+            assert!(own.contains("Example"), "{} has no example", sub.get_name());
+        }
+        assert!(help.lines().count() <= 48, "{} lines", help.lines().count());
+        for line in help.lines() {
+            assert!(line.chars().count() <= 88, "{line}");
+        }
+    }
+
+    #[test]
+    fn the_fleet_file_is_given_before_or_after_the_command() {
+        for line in ["eud -f a.toml check", "eud check -f a.toml", "eud logs --file a.toml -f"] {
+            assert_eq!(parsed(line).unwrap().common.file, Some("a.toml".into()), "{line}");
+        }
+        let Command::Logs(logs) = parsed("eud logs -f x").unwrap().command else {
+            panic!("logs is logs");
+        };
+        assert!(logs.follow);
+        assert_eq!(logs.names, ["x"]);
+    }
+
+    #[test]
+    fn common_options_go_anywhere() {
+        let cli = parsed("eud status --json --state /s --color never").unwrap();
+        assert!(cli.common.json);
+        assert_eq!(cli.common.state, Some("/s".into()));
+        assert!(parsed("eud --json status").unwrap().common.json);
+    }
+
+    #[test]
+    fn what_makes_no_sense_is_refused() {
+        for line in [
+            "eud stop", "eud kill HUP", "eud up --wait 5", "eud logs -n few", "eud run make",
+            "eud frobnicate", "eud logs --manager x",
+        ] {
+            assert_eq!(parsed(line).unwrap_err().exit_code(), 2, "{line}");
+        }
+    }
+
+    #[test]
+    fn run_takes_the_command_as_it_is() {
+        let Command::Run(run) = parsed("eud run --timeout 1m -- sh -c -x").unwrap().command else {
+            panic!("run is run");
+        };
+        assert_eq!(run.command, ["sh", "-c", "-x"]);
+        assert_eq!(run.timeout, Some(Duration::from_secs(60)));
+    }
+}

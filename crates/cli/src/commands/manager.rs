@@ -1,0 +1,107 @@
+//! The manager's process: in the background for `eud up`, in the foreground for `eud up --foreground`.
+//!
+//! Invariants: the control socket is served until the manager has ended and no longer; in the background
+//! nothing is written but to the manager's log.
+//! Deliberately absent: everything the manager does.
+
+use std::path::Path;
+
+use eud_manager::{Manager, ManagerError, Options};
+
+use crate::args::ManagerArgs;
+use crate::context::{self, Context};
+use crate::error::{Error, code};
+use crate::settle::transition_line;
+
+/// Transitions that may wait to be printed; a terminal that is slower misses some.
+const PRINT_QUEUE_MAX: usize = 10_000;
+
+/// Hidden `eud manager`: detached from the terminal, its standard error being the manager's log.
+///
+/// # Errors
+/// When it cannot start. That another one has won the race is none.
+pub(crate) fn background(args: &ManagerArgs) -> Result<u8, Error> {
+    // A process that leads a group already may not; then it was started by hand, which is fine.
+    let _ = rustix::process::setsid();
+    let options = Options {
+        state_dir: args.dir.clone(),
+        fleet_path: args.fleet.clone(),
+        profile: args.profile.clone(),
+        version: env!("CARGO_PKG_VERSION").into(),
+        ..Options::default()
+    };
+    match serve(options) {
+        Ok(code) => Ok(code),
+        Err(ManagerError::AlreadyRunning { .. }) => Ok(code::OK),
+        Err(error) => Err(failure(error)),
+    }
+}
+
+/// `eud up --foreground`, also as process 1 of a container.
+///
+/// # Errors
+/// When it cannot start.
+pub(crate) fn foreground(
+    context: &Context,
+    fleet: &Path,
+    profile: Option<String>,
+) -> Result<u8, Error> {
+    let layout = context.layout()?;
+    let (lines, printed) = std::sync::mpsc::sync_channel(PRINT_QUEUE_MAX);
+    let screen = context.screen();
+    let json = context.common.json;
+    let printer = std::thread::spawn(move || {
+        for transition in printed {
+            let screen = crate::render::Screen { clock: crate::render::time::Clock::system(), ..screen.clone() };
+            let line = match json {
+                true => serde_json::json!(transition).to_string() + "\n",
+                false => transition_line(&transition, &screen),
+            };
+            // A reader that went away does not end the fleet.
+            let _ = context::print(&line);
+        }
+    });
+    let options = Options {
+        state_dir: layout.root().to_owned(),
+        fleet_path: fleet.to_owned(),
+        profile,
+        foreground: true,
+        as_pid1: std::process::id() == 1,
+        version: env!("CARGO_PKG_VERSION").into(),
+        observer: Some(Box::new(move |transition| {
+            let _ = lines.try_send(transition.clone());
+        })),
+        ..Options::default()
+    };
+    let code = serve(options).map_err(failure)?;
+    let _ = printer.join();
+    Ok(code)
+}
+
+/// Runs a manager and its socket to their end.
+fn serve(options: Options) -> Result<u8, ManagerError> {
+    let system = |what| move |source| ManagerError::System { what, source };
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .map_err(system("start a runtime"))?;
+    runtime.block_on(async {
+        let manager = Manager::start(options).await?;
+        let socket = manager.handle().info().layout.socket();
+        let server = eud_api::server::serve(manager.handle(), &socket)
+            .map_err(system("listen on the control socket"))?;
+        let outcome = manager.ended().await;
+        server.end().await;
+        Ok(outcome.code())
+    })
+}
+
+fn failure(error: ManagerError) -> Error {
+    match error {
+        ManagerError::FleetInvalid { diagnostics, rendered } => {
+            Error::Invalid { rendered, diagnostics }
+        }
+        other => Error::Internal(other.to_string()),
+    }
+}
