@@ -1,1 +1,39 @@
-//! config
+//! The fleet file of eudaemon: `eud.toml` becomes a checked [`eud_core::fleet::Fleet`].
+//!
+//! Purpose: [`load`] reads the file and all it includes and reports every problem at once, each
+//! with file, line, column and what to do; [`render()`] shows them; [`schema()`], [`reference()`]
+//! and [`starter()`] are generated from the same table of keys that drives the parser.
+//! Invariants: no input makes it panic; a fleet that is returned satisfies what [`eud_core::fleet`]
+//! promises; values of secrets are never read.
+//! Deliberately absent: anything that depends on the state of the machine, such as whether a user,
+//! a program or a port exists; network; writing files.
+
+mod check;
+mod check_values;
+mod checked;
+mod cycles;
+mod diagnostic;
+mod document;
+mod expand;
+mod include;
+mod keys;
+mod load;
+mod merge;
+mod model;
+mod profiles;
+mod reference;
+mod relations;
+mod render;
+mod schema;
+mod source;
+mod starter;
+mod values;
+mod words;
+
+pub use diagnostic::{Code, Diagnostic, Invalid, Place, Severity, Span, summary};
+pub use load::{FILE_NAME, Loaded, find, load};
+pub use reference::reference;
+pub use render::render;
+pub use schema::schema;
+pub use source::Sources;
+pub use starter::starter;

@@ -1,0 +1,543 @@
+//! Loading: from the path of a fleet file to a checked [`Fleet`].
+//!
+//! Purpose: read the files, lay defaults under daemons, check every table, then what tables say
+//! about each other.
+//! Invariants: either a fleet that satisfies all that [`eud_core::fleet`] promises, or every error
+//! found; never both, never neither.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::path::{Path, PathBuf};
+
+use eud_core::fleet::{Fleet, Origin};
+
+use crate::check::{Checker, value_type};
+use crate::checked::{Checked, Item, Val, texts};
+use crate::diagnostic::{Code, Diagnostic, Invalid};
+use crate::document::{self, Entry, Node, Table, Value};
+use crate::expand::Env;
+use crate::include::{self, Contents, DEPTH_MAX, FILES_MAX};
+use crate::keys::{DAEMON, ROOT, Type};
+use crate::merge;
+use crate::model;
+use crate::profiles::{Profile, Profiles};
+use crate::relations::{self, Declarations, Declared};
+use crate::source::{At, Draft, Report, Sources, quoted};
+
+/// A fleet that may be run.
+#[derive(Debug, Clone)]
+pub struct Loaded {
+    /// The fleet.
+    pub fleet: Fleet,
+    /// What is allowed but probably not meant, by file and line.
+    pub warnings: Vec<Diagnostic>,
+    /// All files read, the main file first. Absolute.
+    pub files: Vec<PathBuf>,
+    /// Members of each profile with all they need and want.
+    pub profiles: BTreeMap<String, BTreeSet<String>>,
+    /// Texts of the files, for [`crate::render`].
+    pub sources: Sources,
+}
+
+/// Reads a fleet file and all it includes. `env` looks up variables of the environment, `HOME`
+/// among them.
+///
+/// # Errors
+/// Every problem of every file at once. A file that is not TOML, or cannot be read, hides only its
+/// own.
+pub fn load(path: &Path, env: &dyn Fn(&str) -> Option<String>) -> Result<Loaded, Invalid> {
+    let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    let folder = path.parent().unwrap_or(Path::new("/"));
+    let mut loader = Loader {
+        env,
+        sources: Sources::new(folder),
+        report: Report::default(),
+        seen: HashMap::new(),
+        stack: Vec::new(),
+        documents: Vec::new(),
+        broken: false,
+    };
+    loader.main_file(&path);
+    let fleet_folder = folder.to_string_lossy().into_owned();
+    let mut fleet = Fleet {
+        name: folder_name(folder),
+        ..Fleet::default()
+    };
+    let mut parts = Parts::default();
+    loader.check_documents(&mut fleet, &mut parts, &fleet_folder);
+    relations::check_alone(&parts.daemons, &mut loader.report);
+    let mut members = BTreeMap::new();
+    if !loader.broken {
+        relations::check(&parts.daemons, &mut loader.report);
+        let profiles = Profiles {
+            fleet: &fleet,
+            daemons: &parts.daemons,
+            profiles: &parts.profiles,
+            default: parts
+                .default
+                .as_ref()
+                .map(|(name, at)| (name.as_str(), *at)),
+        };
+        members = profiles.check(&mut loader.report);
+    }
+    let refused = loader.report.has_errors();
+    let diagnostics = loader.report.finish(&loader.sources);
+    if refused {
+        return Err(Invalid {
+            diagnostics,
+            sources: loader.sources,
+        });
+    }
+    Ok(Loaded {
+        fleet,
+        warnings: diagnostics,
+        files: loader
+            .documents
+            .into_iter()
+            .map(|document| document.path)
+            .collect(),
+        profiles: members,
+        sources: loader.sources,
+    })
+}
+
+/// The fleet file that counts in a folder: `eud.toml` there, or in the nearest folder above.
+pub fn find(start: &Path) -> Option<PathBuf> {
+    let start = std::path::absolute(start).ok()?;
+    start
+        .ancestors()
+        .map(|folder| folder.join(FILE_NAME))
+        .find(|path| path.is_file())
+}
+
+/// Name of a fleet file.
+pub const FILE_NAME: &str = "eud.toml";
+
+fn folder_name(folder: &Path) -> String {
+    let name = folder
+        .file_name()
+        .map(|name| name.to_string_lossy().into_owned());
+    name.filter(|name| !name.chars().any(char::is_control))
+        .unwrap_or_else(|| "fleet".to_owned())
+}
+
+/// A file that was read.
+struct Document {
+    path: PathBuf,
+    file: usize,
+    table: Table,
+}
+
+/// What was declared so far.
+#[derive(Default)]
+struct Parts {
+    daemons: Declarations,
+    profiles: BTreeMap<String, Profile>,
+    default: Option<(String, At)>,
+    /// `[defaults]` of the main file.
+    defaults: Option<Table>,
+}
+
+struct Loader<'a> {
+    env: Env<'a>,
+    sources: Sources,
+    report: Report,
+    /// Files read or being read, by their real path.
+    seen: HashMap<PathBuf, usize>,
+    /// Real paths and names of the files being read, outermost first.
+    stack: Vec<PathBuf>,
+    documents: Vec<Document>,
+    /// Some file could not be read, so that a name which is not defined may be defined there.
+    broken: bool,
+}
+
+impl Loader<'_> {
+    fn main_file(&mut self, path: &Path) {
+        let Some(name) = path.to_str() else {
+            let file = self
+                .sources
+                .add(path.to_string_lossy().into_owned(), String::new());
+            self.fail(
+                At {
+                    file,
+                    start: 0,
+                    end: 0,
+                },
+                "the path of the fleet file is not UTF-8".into(),
+            );
+            return;
+        };
+        match include::read(path) {
+            Contents::Failed(why) => {
+                let file = self.sources.add(name.to_owned(), String::new());
+                let at = At {
+                    file,
+                    start: 0,
+                    end: 0,
+                };
+                self.fail(at, format!("the fleet file {why}"));
+            }
+            read => self.file(path, name, read, 0),
+        }
+    }
+
+    fn fail(&mut self, at: At, message: String) {
+        self.broken = true;
+        let draft = Draft::error(Code::Unreadable, at, message);
+        self.report
+            .push(draft.help("`eud init` writes a fleet file to start from"));
+    }
+
+    /// Parses a text and reads what it includes.
+    fn file(&mut self, path: &Path, name: &str, read: Contents, depth: usize) {
+        let (text, invalid) = match read {
+            Contents::Text(text) => (text, None),
+            Contents::NotUtf8(text, at) => (text, Some(at)),
+            Contents::Failed(_) => return,
+        };
+        let file = self.sources.add(name.to_owned(), text);
+        let real = std::fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+        self.seen.insert(real.clone(), file);
+        if let Some(start) = invalid {
+            self.broken = true;
+            let at = At {
+                file,
+                start,
+                end: start + '\u{fffd}'.len_utf8(),
+            };
+            let draft = Draft::error(Code::Unreadable, at, "the file is not UTF-8");
+            self.report.push(draft.label("first byte that is not"));
+            return;
+        }
+        let Some(table) = document::parse(&self.sources, file, &mut self.report) else {
+            self.broken = true;
+            return;
+        };
+        let includes = self.include_patterns(&table);
+        self.documents.push(Document {
+            path: path.to_owned(),
+            file,
+            table,
+        });
+        self.stack.push(real);
+        for (pattern, at) in includes {
+            self.include(path, &pattern, at, depth);
+        }
+        self.stack.pop();
+    }
+
+    fn checker(&mut self, defaults: bool) -> Checker<'_> {
+        Checker {
+            sources: &self.sources,
+            env: self.env,
+            report: &mut self.report,
+            defaults,
+        }
+    }
+
+    fn include_patterns(&mut self, table: &Table) -> Vec<(String, At)> {
+        let Some(entry) = table.get("include") else {
+            return Vec::new();
+        };
+        let Some(ty) = value_type(&ROOT, "include") else {
+            return Vec::new();
+        };
+        let mut checker = self.checker(false);
+        let patterns = match checker.value("include", &entry.node, ty) {
+            Some(Item {
+                val: Val::List(items),
+                ..
+            }) => texts(&items),
+            _ => Vec::new(),
+        };
+        let home = |(pattern, at): (String, At)| {
+            if pattern.trim().is_empty() {
+                let message = "`include` is empty".to_owned();
+                checker.error(Code::BadInclude, at, message, "write a path or a glob");
+                return None;
+            }
+            Some((checker.home(at, &pattern)?, at))
+        };
+        patterns.into_iter().filter_map(home).collect()
+    }
+
+    fn include(&mut self, from: &Path, pattern: &str, at: At, depth: usize) {
+        let folder = from.parent().unwrap_or(Path::new("/")).to_owned();
+        if !include::is_glob(pattern) {
+            let name = crate::check_values::join(&folder, pattern);
+            self.included(Path::new(&name), at, depth);
+            return;
+        }
+        let found = match include::find(&folder, pattern) {
+            Ok(found) => found,
+            Err(why) => {
+                let message = format!("{} is not a valid glob: {why}", quoted(pattern));
+                self.report
+                    .push(Draft::error(Code::BadInclude, at, message));
+                return;
+            }
+        };
+        if let Some(missing) = found.missing {
+            let missing = missing.to_string_lossy();
+            let missing = quoted(self.sources.shown(&missing));
+            let draft = Draft::warning(Code::Empty, at, format!("folder {missing} does not exist"));
+            self.report.push(draft.label("includes nothing"));
+        }
+        for path in found.files {
+            // `*.toml` beside the including file matches that file too, and does not mean it.
+            if std::fs::canonicalize(&path).ok().as_ref() != self.stack.last() {
+                self.included(&path, at, depth);
+            }
+        }
+    }
+
+    fn included(&mut self, path: &Path, at: At, depth: usize) {
+        let bad = |message: String| Draft::error(Code::BadInclude, at, message);
+        let Some(name) = path.to_str() else {
+            let shown = quoted(&path.to_string_lossy());
+            self.report.push(bad(format!(
+                "the path of included file {shown} is not UTF-8"
+            )));
+            return;
+        };
+        let shown = quoted(self.sources.shown(name));
+        let real = std::fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+        if self.stack.contains(&real) {
+            let first = self
+                .seen
+                .get(&real)
+                .map_or(name, |file| self.sources.path(*file));
+            let shown = quoted(self.sources.shown(first));
+            self.report
+                .push(bad(format!("{shown} includes itself")).label("leads back to it"));
+            return;
+        }
+        if self.seen.contains_key(&real) {
+            return;
+        }
+        if depth >= DEPTH_MAX || self.documents.len() >= FILES_MAX {
+            self.broken = true;
+            let message = if depth >= DEPTH_MAX {
+                format!("{shown} is included through more than {DEPTH_MAX} files")
+            } else {
+                format!("more than {FILES_MAX} files are included")
+            };
+            self.report.push(bad(message));
+            return;
+        }
+        match include::read(path) {
+            Contents::Failed(why) => {
+                self.broken = true;
+                self.report
+                    .push(bad(format!("included file {shown} {why}")));
+            }
+            read => self.file(path, name, read, depth + 1),
+        }
+    }
+
+    fn check_documents(&mut self, fleet: &mut Fleet, parts: &mut Parts, folder: &str) {
+        let documents = std::mem::take(&mut self.documents);
+        for document in &documents {
+            self.check_document(document, fleet, parts, folder);
+        }
+        if !self.broken && parts.daemons.is_empty() && !self.report.has_errors() {
+            let at = At {
+                file: 0,
+                start: 0,
+                end: 0,
+            };
+            let draft = Draft::warning(Code::Empty, at, "the fleet has no daemons");
+            self.report
+                .push(draft.help("declare one with `[daemons.<name>]` and a `command`"));
+        }
+        fleet.daemons = parts
+            .daemons
+            .iter()
+            .map(|(name, declared)| (name.clone(), declared.daemon.clone()))
+            .collect();
+        let terms =
+            |profile: &Profile| profile.terms.iter().map(|(term, _)| term.clone()).collect();
+        fleet.profiles = parts
+            .profiles
+            .iter()
+            .map(|(name, profile)| (name.clone(), terms(profile)))
+            .collect();
+        fleet.profile = parts.default.as_ref().map(|(name, _)| name.clone());
+        self.documents = documents;
+    }
+
+    fn check_document(
+        &mut self,
+        document: &Document,
+        fleet: &mut Fleet,
+        parts: &mut Parts,
+        folder: &str,
+    ) {
+        let main = document.file == 0;
+        for entry in &document.table.entries {
+            if ROOT.key(&entry.key).is_none() {
+                self.checker(false)
+                    .unknown_key(&entry.key, entry.key_at, &ROOT);
+            }
+        }
+        if let Some(entry) = document.table.get("fleet") {
+            if main {
+                self.fleet(entry, fleet, parts);
+            } else {
+                let message = "`[fleet]` is only allowed in the main file";
+                let draft = Draft::error(Code::Misplaced, entry.key_at, message);
+                self.report.push(draft.label("this file is included"));
+            }
+        }
+        let own = document
+            .table
+            .get("defaults")
+            .and_then(|entry| self.defaults(entry));
+        let defaults = match (&parts.defaults, own) {
+            (Some(first), Some(own)) => Some(merge::merge(first, &own, &DAEMON)),
+            (first, own) => own.or_else(|| first.clone()),
+        };
+        if main {
+            parts.defaults.clone_from(&defaults);
+        }
+        if let Some(entry) = document.table.get("profiles") {
+            self.profiles(entry, parts);
+        }
+        if let Some(entry) = document.table.get("daemons") {
+            self.daemons(entry, defaults.as_ref(), parts, folder);
+        }
+    }
+
+    fn fleet(&mut self, entry: &Entry, fleet: &mut Fleet, parts: &mut Parts) {
+        let Some(ty) = value_type(&ROOT, "fleet") else {
+            return;
+        };
+        let item = self.checker(false).value("fleet", &entry.node, ty);
+        let Some(Item {
+            val: Val::Table(table),
+            ..
+        }) = item
+        else {
+            return;
+        };
+        if let Some(name) = table.text("name") {
+            name.clone_into(&mut fleet.name);
+        }
+        if let (Some(name), Some(at)) = (table.text("profile"), table.at("profile")) {
+            parts.default = Some((name.to_owned(), at));
+        }
+    }
+
+    /// `[defaults]` of a file, checked by itself, so that errors show even when no daemon inherits
+    /// them.
+    fn defaults(&mut self, entry: &Entry) -> Option<Table> {
+        let ty = value_type(&ROOT, "defaults")?;
+        let mut node = entry.node.clone();
+        if let Value::Table(table) = &mut node.value {
+            merge::normalise(table, &mut self.report);
+        }
+        self.checker(true).value("defaults", &node, ty)?;
+        match node.value {
+            Value::Table(mut table) => {
+                table
+                    .entries
+                    .retain(|entry| DAEMON.key(&entry.key).is_some_and(|k| k.inherited));
+                Some(table)
+            }
+            _ => None,
+        }
+    }
+
+    fn profiles(&mut self, entry: &Entry, parts: &mut Parts) {
+        let Some(Type::Map(spec)) = value_type(&ROOT, "profiles") else {
+            return;
+        };
+        let Value::Table(table) = &entry.node.value else {
+            self.checker(false)
+                .wrong_type("profiles", &entry.node, &Type::Map(spec));
+            return;
+        };
+        let checked = self.checker(false).map(table, spec);
+        for (name, item) in checked {
+            let Some(at) = table.get(&name).map(|entry| entry.key_at) else {
+                continue;
+            };
+            if let Some(first) = parts.profiles.get(&name) {
+                self.declared_twice("profile", &name, at, first.at);
+                continue;
+            }
+            let terms = match item.val {
+                Val::List(items) => texts(&items),
+                _ => Vec::new(),
+            };
+            parts.profiles.insert(name, Profile { at, terms });
+        }
+    }
+
+    fn declared_twice(&mut self, noun: &str, name: &str, at: At, first: At) {
+        let message = format!("{noun} `{name}` is declared twice");
+        let draft = Draft::error(Code::DuplicateName, at, message).label("again here");
+        self.report.push(draft.also(first, "first here"));
+    }
+
+    fn daemons(
+        &mut self,
+        entry: &Entry,
+        defaults: Option<&Table>,
+        parts: &mut Parts,
+        folder: &str,
+    ) {
+        let Some(Type::Map(spec)) = value_type(&ROOT, "daemons") else {
+            return;
+        };
+        let Value::Table(table) = &entry.node.value else {
+            self.checker(false)
+                .wrong_type("daemons", &entry.node, &Type::Map(spec));
+            return;
+        };
+        for entry in &table.entries {
+            self.checker(false).map_key(&entry.key, entry.key_at, spec);
+            if let Some(first) = parts.daemons.get(&entry.key) {
+                let first = first.at;
+                self.declared_twice("daemon", &entry.key, entry.key_at, first);
+                continue;
+            }
+            let declared = self.daemon(entry, defaults, folder);
+            parts.daemons.insert(entry.key.clone(), declared);
+        }
+    }
+
+    fn daemon(&mut self, entry: &Entry, defaults: Option<&Table>, folder: &str) -> Declared {
+        let at = entry.key_at;
+        let table = self.daemon_table(&entry.key, at, &entry.node, defaults);
+        let line = u32::try_from(self.sources.line(at)).unwrap_or(u32::MAX);
+        let origin = Origin {
+            file: self.sources.path(at.file).to_owned(),
+            line,
+        };
+        let daemon = model::daemon(&entry.key, &table, folder, origin);
+        model::contradictions(&daemon, &table, at, &mut self.report);
+        Declared { at, table, daemon }
+    }
+
+    fn daemon_table(
+        &mut self,
+        name: &str,
+        at: At,
+        node: &Node,
+        defaults: Option<&Table>,
+    ) -> Checked {
+        let Value::Table(own) = &node.value else {
+            self.checker(false)
+                .wrong_type(name, node, &Type::Table(&DAEMON));
+            return Checked::default();
+        };
+        let mut own = own.clone();
+        merge::normalise(&mut own, &mut self.report);
+        let table = match defaults {
+            Some(defaults) => merge::merge(defaults, &own, &DAEMON),
+            None => own,
+        };
+        self.checker(false)
+            .table(&format!("daemon {}", quoted(name)), at, &table, &DAEMON)
+    }
+}

@@ -1,0 +1,57 @@
+//! The reference of the fleet file, for people.
+//!
+//! Invariants: generated from the table of keys, every table and every key once.
+
+use std::fmt::Write;
+
+use crate::keys::{TABLES, TableSpec};
+
+/// All tables and keys as Markdown.
+pub fn reference() -> String {
+    let mut out = String::from(
+        "# Keys of the fleet file\n\n\
+         Durations: `30s`, `1h30m`, `500ms`. Sizes: `50MB` (10⁶ bytes), `64KiB` (2¹⁰). Paths are relative to \
+         the file that gives them; `~/` is the home folder. `${VAR}` and `${VAR:-default}` are filled in from \
+         the environment, except in `shell` and in regular expressions; `$${` is a literal `${`. Where an array \
+         is possible, one value may stand alone.\n",
+    );
+    for spec in TABLES {
+        table(&mut out, spec);
+    }
+    out
+}
+
+fn table(out: &mut String, spec: &TableSpec) {
+    let heading = match spec.name {
+        "the top level" => "Top level".to_owned(),
+        "a daemon" => "`[daemons.<name>]` and `[defaults]`".to_owned(),
+        "a secret" => "Secrets in `env`".to_owned(),
+        name => format!("`{name}`"),
+    };
+    // Writing to a string cannot fail.
+    let _ = write!(out, "\n## {heading}\n\n{}", spec.doc);
+    if !spec.one_of.is_empty() {
+        let names: Vec<String> = spec.one_of.iter().map(|key| format!("`{key}`")).collect();
+        let _ = write!(out, " Exactly one of {}.", names.join(", "));
+    }
+    out.push_str("\n\n| key | value | default | example | meaning |\n|---|---|---|---|---|\n");
+    for key in spec.keys {
+        let default = if key.default.is_empty() {
+            ""
+        } else {
+            &format!("`{}`", key.default)
+        };
+        let own = if key.inherited {
+            ""
+        } else {
+            " Not in `[defaults]`."
+        };
+        let kind = key.ty.describe();
+        let (name, example) = (key.name, key.example);
+        let _ = writeln!(
+            out,
+            "| `{name}` | {kind} | {default} | `{example}` | {}{own} |",
+            key.doc
+        );
+    }
+}

@@ -1,0 +1,177 @@
+//! The JSON Schema of the fleet file, for editors and `eud schema`.
+//!
+//! Invariants: generated from the table of keys; what the parser accepts in form, the schema
+//! accepts.
+
+use serde_json::{Map, Value, json};
+
+use crate::keys::{KeyRule, MapSpec, RLIMIT_NAMES, ROOT, TableSpec, Type};
+use crate::values::{NAME_BYTES_MAX, RESOURCES, SIGNALS};
+
+/// Identity of the schema.
+const ID: &str = "https://eudaemon.dev/schema/eud.toml.json";
+
+/// A JSON Schema (draft 2020-12) of `eud.toml`.
+pub fn schema() -> Value {
+    let mut root = table(&ROOT, false);
+    if let Value::Object(root) = &mut root {
+        root.insert(
+            "$schema".into(),
+            json!("https://json-schema.org/draft/2020-12/schema"),
+        );
+        root.insert("$id".into(), json!(ID));
+        root.insert("title".into(), json!("eudaemon fleet file"));
+        root.insert("$defs".into(), json!({ "command": command() }));
+    }
+    root
+}
+
+/// `defaults` is the table of defaults: only what can be inherited, and nothing required.
+fn table(spec: &TableSpec, defaults: bool) -> Value {
+    let mut properties = Map::new();
+    for key in spec.keys.iter().filter(|key| key.inherited || !defaults) {
+        let mut schema = ty(
+            &key.ty,
+            defaults || (spec.name == ROOT.name && key.name == "defaults"),
+        );
+        if let Value::Object(schema) = &mut schema {
+            schema.insert("description".into(), json!(key.doc));
+            if let Some(default) = default(key.default) {
+                schema.insert("default".into(), default);
+            }
+        }
+        properties.insert(key.name.to_owned(), schema);
+    }
+    let mut schema = json!({
+        "type": "object",
+        "description": spec.doc,
+        "properties": properties,
+        "additionalProperties": false,
+    });
+    let one_of: Vec<Value> = spec
+        .one_of
+        .iter()
+        .map(|key| json!({ "required": [key] }))
+        .collect();
+    if let (Value::Object(schema), false) = (&mut schema, one_of.is_empty()) {
+        if defaults && matches!(spec.name, "a daemon" | "ready" | "live") {
+            return schema.clone().into();
+        }
+        schema.insert("oneOf".into(), one_of.into());
+    }
+    schema
+}
+
+/// The default as JSON. Defaults are TOML values of a kind that JSON writes alike.
+fn default(toml: &str) -> Option<Value> {
+    serde_json::from_str(toml).ok()
+}
+
+fn ty(ty_: &Type, defaults: bool) -> Value {
+    match ty_ {
+        Type::Bool => reference_or(json!({ "type": "boolean" })),
+        Type::True => reference_or(json!({ "const": true })),
+        Type::False => reference_or(json!({ "const": false })),
+        Type::Int { min, max } => {
+            reference_or(json!({ "type": "integer", "minimum": min, "maximum": max }))
+        }
+        Type::Number { min, max } => {
+            reference_or(json!({ "type": "number", "minimum": min, "maximum": max }))
+        }
+        Type::Duration { .. } => pattern(
+            r"^\s*([0-9]+(\.[0-9]+)?\s*(w|d|h|m|s|ms)\s*)+$",
+            &["30s", "5m", "1h30m"],
+        ),
+        Type::Size { .. } => json!({ "anyOf": [
+            { "type": "integer", "minimum": 0 },
+            pattern(r"^\s*[0-9]+(\.[0-9]+)?\s*([kKMGT]?B|[KMGT]iB)\s*$", &["50MB", "64KiB"]),
+        ]}),
+        Type::Choice(words) => reference_or(json!({ "enum": words })),
+        Type::Signal => {
+            let names = SIGNALS.join("|");
+            pattern(
+                &format!("^\\s*([sS][iI][gG])?({names}|[a-zA-Z0-9]+)\\s*$"),
+                &SIGNALS,
+            )
+        }
+        Type::Regex => json!({ "type": "string", "minLength": 1 }),
+        Type::HttpUrl => pattern("^http://[^\\s]+$", &["http://127.0.0.1:8080/health"]),
+        Type::HostPort => pattern("^.+:[0-9]+$", &["127.0.0.1:6379"]),
+        Type::Resource => pattern(
+            &format!("^({}):.+$", RESOURCES.join("|")),
+            &["queue:ingest"],
+        ),
+        Type::Umask => json!({ "anyOf": [
+            { "type": "integer", "minimum": 0, "maximum": 0o777 },
+            pattern("^(0o)?[0-7]+$", &["027"]),
+        ]}),
+        Type::Account => json!({ "anyOf": [{ "type": "integer", "minimum": 0 }, text()] }),
+        Type::Command => json!({ "$ref": "#/$defs/command" }),
+        Type::Limit => limit(),
+        Type::EnvText => json!({ "type": ["string", "integer", "boolean"] }),
+        Type::Many(item) => {
+            let item = ty(item, defaults);
+            json!({ "anyOf": [{ "type": "array", "items": item }, item] })
+        }
+        Type::Table(spec) => table(spec, defaults),
+        Type::Map(spec) => map(spec),
+        Type::Either(options) => {
+            let options: Vec<Value> = options.iter().map(|option| ty(option, defaults)).collect();
+            json!({ "anyOf": options })
+        }
+        Type::Text
+        | Type::Line
+        | Type::Script
+        | Type::DaemonName
+        | Type::ProfileName
+        | Type::Selector
+        | Type::Path
+        | Type::EnvFile
+        | Type::Include => text(),
+    }
+}
+
+fn text() -> Value {
+    json!({ "type": "string" })
+}
+
+/// A pattern, or any text with a reference to a variable.
+fn pattern(pattern: &str, examples: &[&str]) -> Value {
+    json!({ "type": "string", "pattern": format!(r"{pattern}|\$\{{"), "examples": examples })
+}
+
+/// A value, or a text with a reference to a variable that stands for it.
+fn reference_or(schema: Value) -> Value {
+    json!({ "anyOf": [schema, { "type": "string", "pattern": r"\$\{" }] })
+}
+
+fn command() -> Value {
+    json!({ "anyOf": [
+        { "type": "string", "minLength": 1 },
+        { "type": "array", "items": text(), "minItems": 1 },
+    ]})
+}
+
+fn limit() -> Value {
+    let one = json!({ "type": ["integer", "string"], "minimum": 0 });
+    json!({ "anyOf": [one, { "type": "array", "items": one, "minItems": 2, "maxItems": 2 }] })
+}
+
+fn map(spec: &MapSpec) -> Value {
+    let names = match spec.keys {
+        KeyRule::Name => json!({
+            "pattern": "^[A-Za-z0-9_][A-Za-z0-9._-]*$",
+            "maxLength": NAME_BYTES_MAX,
+            "not": { "enum": ["all", "deprecated"] },
+        }),
+        KeyRule::Variable => json!({ "pattern": r"^[^=\s]+$" }),
+        KeyRule::Limit => {
+            json!({ "enum": RLIMIT_NAMES.iter().map(|(name, _)| *name).collect::<Vec<_>>() })
+        }
+    };
+    json!({
+        "type": "object",
+        "propertyNames": names,
+        "additionalProperties": ty(&spec.value, false),
+    })
+}
