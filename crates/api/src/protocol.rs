@@ -1,8 +1,8 @@
 //! Methods, parameters and results of the control socket.
 //!
 //! Purpose: one description of the protocol for server and client.
-//! Invariants: version [`VERSION`] only grows by optional fields and new methods; unknown fields in parameters
-//! are errors, unknown fields in results are to be ignored.
+//! Invariants: version [`VERSION`] only grows by optional fields and new methods; unknown fields in
+//! parameters are errors, unknown fields in results are to be ignored.
 //!
 //! | method | parameters | result |
 //! |---|---|---|
@@ -40,7 +40,8 @@ pub const RUNS_DEFAULT: u32 = 20;
 /// Name of the notification that carries an [`eud_core::view::Transition`].
 pub const NOTE_TRANSITION: &str = "transition";
 
-/// Name of the last notification of a subscriber that reads too slowly; the connection is closed after it.
+/// Name of the last notification of a subscriber that reads too slowly; the connection is closed
+/// after it.
 pub const NOTE_LAGGED: &str = "lagged";
 
 /// Error codes.
@@ -154,7 +155,8 @@ pub struct NameParams {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RunsParams {
-    /// A unit, or a selector that means exactly one. A unit no longer declared is known by its runs.
+    /// A unit, or a selector that means exactly one. A unit no longer declared is known by its
+    /// runs.
     pub name: String,
     /// How many; [`RUNS_DEFAULT`] when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -162,7 +164,7 @@ pub struct RunsParams {
 }
 
 /// Answer to `daemon.show`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Shown {
     /// What it is.
     pub view: DaemonView,

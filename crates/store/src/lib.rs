@@ -1,11 +1,11 @@
 //! `state.db`: what eudaemon must remember.
 //!
-//! Purpose: keep intents, restart memory, the journal of runs and the last good fleet in one SQLite file that
-//! people can also read with `sqlite3`.
-//! Invariants: [`Store::apply`] is one transaction, durable when it returns (WAL, `synchronous=FULL`); a
-//! generation is recorded at most once and never used again, not even after its run was forgotten; the first
-//! exit record of a run stays; a file that is not ours, is damaged or is of a newer program is refused, never
-//! repaired, moved or deleted.
+//! Purpose: keep intents, restart memory, the journal of runs and the last good fleet in one SQLite
+//! file that people can also read with `sqlite3`.
+//! Invariants: [`Store::apply`] is one transaction, durable when it returns (WAL,
+//! `synchronous=FULL`); a generation is recorded at most once and never used again, not even after
+//! its run was forgotten; the first exit record of a run stays; a file that is not ours, is damaged
+//! or is of a newer program is refused, never repaired, moved or deleted.
 //! Deliberately absent: any decision, any clock, logs, and more than one writer.
 
 mod error;
@@ -23,14 +23,15 @@ pub use read::Journal;
 /// Ended runs that are kept for each unit. Older ones are deleted; their folders go earlier.
 pub const RUNS_KEPT_PER_UNIT: u32 = 1_000;
 
-/// How many runs may end before old ones are looked for. The journal holds at most this many runs more than
-/// [`RUNS_KEPT_PER_UNIT`] for each unit.
+/// How many runs may end before old ones are looked for. The journal holds at most this many runs
+/// more than [`RUNS_KEPT_PER_UNIT`] for each unit.
 pub const PRUNE_EVERY_RUNS: u32 = 256;
 
 /// The write-ahead log is cut back to this size after a checkpoint, in bytes.
 const WAL_SIZE_BYTES_MAX: i64 = 4 << 20;
 
-/// How long a writer waits for another process's lock (`sqlite3 state.db` by hand), in milliseconds.
+/// How long a writer waits for another process's lock (`sqlite3 state.db` by hand), in
+/// milliseconds.
 const BUSY_TIMEOUT_MS: u64 = 2_000;
 
 /// The open database. One writer: the manager that holds `manager.lock`.
@@ -45,8 +46,8 @@ impl Store {
     /// Opens or creates the database and brings its schema up to date.
     ///
     /// # Errors
-    /// When the file is no database, is damaged, was written by a newer program, cannot be written, or the
-    /// disk is full. The file is left as it is.
+    /// When the file is no database, is damaged, was written by a newer program, cannot be written,
+    /// or the disk is full. The file is left as it is.
     pub fn open(path: &Path) -> Result<Self> {
         let wrap = |source| StoreError::of(path, source);
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
@@ -79,7 +80,8 @@ impl Store {
         Ok(store)
     }
 
-    /// Opens the database to look at it, for a client that finds no manager. Reads go on while a manager writes.
+    /// Opens the database to look at it, for a client that finds no manager. Reads go on while a
+    /// manager writes.
     ///
     /// # Errors
     /// [`StoreError::Missing`] when there is no such file; otherwise as [`Store::open`].

@@ -60,6 +60,19 @@ impl Store {
         last_fleet(&self.conn).map_err(|source| unreadable(&self.path, source))
     }
 
+    /// Whether the end of a run is recorded.
+    ///
+    /// # Errors
+    /// As [`Store::recovery`].
+    pub fn has_ended(&self, run: &str) -> Result<bool> {
+        let ask = || {
+            self.conn
+                .prepare_cached("select 1 from runs where run = ?1 and exit is not null")?
+                .exists([run])
+        };
+        ask().map_err(|source| unreadable(&self.path, source))
+    }
+
     /// Runs of a unit, newest first, at most `limit`.
     ///
     /// # Errors

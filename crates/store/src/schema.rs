@@ -1,7 +1,7 @@
 //! The tables, and the steps from one version of them to the next.
 //!
-//! Invariants: a step is never edited once released, only followed by another; all pending steps run in one
-//! transaction; `user_version` counts the steps done.
+//! Invariants: a step is never edited once released, only followed by another; all pending steps
+//! run in one transaction; `user_version` counts the steps done.
 
 use std::path::Path;
 

@@ -160,7 +160,8 @@ fn put_ledger(tx: &Transaction<'_>, ledger: &Ledger) -> rusqlite::Result<()> {
 }
 
 fn put_run(tx: &Transaction<'_>, row: &RunRow) -> std::result::Result<(), Fault> {
-    // The counter outlives the rows, so that a generation stays used when its run is pruned or forgotten.
+    // The counter outlives the rows, so that a generation stays used when its run is pruned or
+    // forgotten.
     let raised = tx
         .prepare_cached(
             "insert into meta (key, value) values (?1, cast(?2 as text))

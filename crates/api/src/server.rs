@@ -1,1 +1,0 @@
-//! The serving half of the control socket.

@@ -1,0 +1,355 @@
+//! The engine: the one place where the core is called.
+//!
+//! Purpose: drain what happened, let the core decide, make its decisions durable, carry them out.
+//! Invariants: everything the core persists for a batch is committed, in one transaction, before
+//! any other effect of the batch is carried out and before anybody is answered; when the commit
+//! fails nothing of the batch is done and it is tried again for ever, while questions are still
+//! answered; an input is handled once, in the order of its arrival.
+//! Deliberately absent: waiting for anything but inputs, questions and time.
+
+use std::time::Duration;
+
+use eud_core::Core;
+use eud_core::fleet::Fleet;
+use eud_core::io::{Accepted, Command, Effect, Input, Now, Persist};
+use eud_core::select;
+use eud_core::view::{ManagerView, State, Status};
+use eud_store::Store;
+use tokio::sync::mpsc;
+
+use crate::clock;
+use crate::effects::{Hands, signal_name};
+use crate::error::CommandError;
+use crate::handle::{Ask, Info, Request, Shown, one_unit};
+use crate::problems::{Problems, Subject};
+
+/// Inputs that may wait for the engine; senders wait beyond that.
+pub const INPUTS_MAX: usize = 4_096;
+
+/// Questions and commands that may wait for the engine; askers wait beyond that.
+pub const ASKS_MAX: usize = 256;
+
+/// Inputs handled before their decisions are committed.
+const BATCH_MAX: usize = 256;
+
+/// Pause between two tries to commit.
+const RETRY: Duration = Duration::from_secs(1);
+
+/// How the manager ended.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ExitOutcome {
+    /// Units that had not gone as wanted when the shutdown was asked for.
+    pub failed: Vec<String>,
+    /// The daemons were left running.
+    pub kept_daemons: bool,
+}
+
+impl ExitOutcome {
+    /// 0 when everything had gone as wanted, else 1.
+    pub fn code(&self) -> u8 {
+        u8::from(!self.failed.is_empty())
+    }
+}
+
+/// What woke the engine.
+enum Woken {
+    Input(Input),
+    Ask(Ask),
+    Time,
+    /// Nobody can ask or tell anything any more.
+    Abandoned,
+}
+
+/// See the module.
+pub(crate) struct Engine {
+    pub(crate) core: Core,
+    pub(crate) store: Store,
+    pub(crate) hands: Hands,
+    pub(crate) inputs: mpsc::Receiver<Input>,
+    pub(crate) asks: mpsc::Receiver<Ask>,
+    pub(crate) info: std::sync::Arc<Info>,
+    pub(crate) problems: Problems,
+    /// Effects of the present batch.
+    pub(crate) out: Vec<Effect>,
+    /// Fleet to be remembered with the present batch.
+    pub(crate) fleet: Option<Box<Fleet>>,
+    pub(crate) outcome: ExitOutcome,
+}
+
+/// Waits until a time of the core's clock, which goes on while the machine sleeps. The runtime's does not: after
+/// a sleep this is late, by at most [`crate::HEARTBEAT_MS`]. For ever without a time.
+async fn until(due_ms: Option<u64>) {
+    let Some(due_ms) = due_ms else {
+        return std::future::pending().await;
+    };
+    loop {
+        let wait_ms = due_ms.saturating_sub(clock::now().mono_ms);
+        if wait_ms == 0 {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(wait_ms.min(crate::HEARTBEAT_MS))).await;
+    }
+}
+
+impl Engine {
+    /// Runs until the core says that it is over.
+    pub(crate) async fn run(mut self) -> ExitOutcome {
+        // What was handled before the loop: loading, recovery and the profile.
+        if self.finish_batch().await {
+            return self.outcome;
+        }
+        loop {
+            match self.woken().await {
+                Woken::Input(input) => self.handle(input),
+                Woken::Ask(ask) => self.on_ask(ask),
+                Woken::Time => self.handle(Input::Tick),
+                Woken::Abandoned => return self.outcome,
+            }
+            for _ in 1..BATCH_MAX {
+                if let Ok(input) = self.inputs.try_recv() {
+                    self.handle(input);
+                } else if let Ok(ask) = self.asks.try_recv() {
+                    self.on_ask(ask);
+                } else {
+                    break;
+                }
+            }
+            if self.finish_batch().await {
+                return self.outcome;
+            }
+        }
+    }
+
+    async fn woken(&mut self) -> Woken {
+        let due = self.core.next_timeout();
+        if due.is_some_and(|due| due <= clock::now().mono_ms) {
+            return Woken::Time;
+        }
+        tokio::select! {
+            input = self.inputs.recv() => input.map_or(Woken::Abandoned, Woken::Input),
+            ask = self.asks.recv() => ask.map_or(Woken::Abandoned, Woken::Ask),
+            () = until(due) => Woken::Time,
+        }
+    }
+
+    pub(crate) fn handle(&mut self, input: Input) {
+        self.hands.before(&input);
+        self.core.handle(input, clock::now(), &mut self.out);
+    }
+
+    /// Commits and carries out what the batch decided. True when the manager shall exit.
+    async fn finish_batch(&mut self) -> bool {
+        if self.commit().await {
+            return true;
+        }
+        let mut exit = false;
+        for effect in std::mem::take(&mut self.out) {
+            exit |= self.hands.perform(&self.core, effect);
+        }
+        exit
+    }
+
+    /// Commits, however long it takes. True when the manager shall leave at once, with nothing of
+    /// the batch done: that is no different from being killed, which is always safe.
+    async fn commit(&mut self) -> bool {
+        let persist: Vec<Persist> = self
+            .out
+            .iter()
+            .filter_map(|effect| match effect {
+                Effect::Persist(persist) => Some(persist.clone()),
+                _ => None,
+            })
+            .collect();
+        loop {
+            // Blocks this thread, which has nothing better to do: it is the engine's own.
+            let Err(error) = self.store.apply_with_fleet(&persist, self.fleet.as_deref()) else {
+                self.fleet = None;
+                if self.problems.clear(Subject::Storage) {
+                    self.hands
+                        .context
+                        .diary
+                        .note("state.db can be written again");
+                }
+                return false;
+            };
+            let text = error.to_string();
+            if self.problems.set(Subject::Storage, text.clone()) {
+                self.hands.context.diary.error(&text);
+            }
+            self.hands.fail_answers(&format!(
+                "{text}. It is carried out as soon as it can be recorded"
+            ));
+            if self.answer_meanwhile(&text).await {
+                return true;
+            }
+        }
+    }
+
+    /// Answers questions until the next try. True when the manager shall leave.
+    async fn answer_meanwhile(&mut self, storage: &str) -> bool {
+        let next_try = tokio::time::Instant::now() + RETRY;
+        loop {
+            let ask = tokio::select! {
+                () = tokio::time::sleep_until(next_try) => return false,
+                ask = self.asks.recv() => ask,
+            };
+            match ask {
+                Some(Ask::Command(Request::Shutdown { keep_daemons: true }, answer)) => {
+                    // Whoever asked may have gone.
+                    let _ = answer.send(Ok(Accepted::default()));
+                    self.outcome.kept_daemons = true;
+                    return true;
+                }
+                Some(Ask::Command(_, answer) | Ask::Load(_, answer)) => {
+                    let _ = answer.send(Err(CommandError::Storage(storage.to_owned())));
+                }
+                Some(question) => self.answer(question),
+                None => return true,
+            }
+        }
+    }
+
+    fn on_ask(&mut self, ask: Ask) {
+        match ask {
+            Ask::Command(request, answer) => match self.resolve(request) {
+                Ok(command) => {
+                    if let Command::Shutdown { keep_daemons } = &command {
+                        self.note_outcome(*keep_daemons);
+                    }
+                    let ticket = self.hands.ticket(answer);
+                    self.handle(Input::Command { ticket, command });
+                }
+                Err(e) => {
+                    // Whoever asked may have gone; so everywhere below.
+                    let _ = answer.send(Err(e));
+                }
+            },
+            Ask::Load(fleet, answer) => {
+                let ticket = Some(self.hands.ticket(answer));
+                self.handle(Input::Load {
+                    fleet: fleet.clone(),
+                    ticket,
+                });
+                self.fleet = Some(fleet);
+            }
+            question => self.answer(question),
+        }
+    }
+
+    /// From selectors to units.
+    fn resolve(&self, request: Request) -> Result<Command, CommandError> {
+        let units = |terms: Vec<String>| {
+            if terms.is_empty() {
+                return Err(CommandError::Invalid("no daemon was named".to_owned()));
+            }
+            select::units(self.core.fleet(), &terms).map_err(CommandError::Selector)
+        };
+        Ok(match request {
+            Request::Up { profile } => Command::Up { profile },
+            Request::Start(terms) => Command::Start(units(terms)?),
+            Request::Stop(terms) => Command::Stop(units(terms)?),
+            Request::Restart(terms) => Command::Restart(units(terms)?),
+            Request::Signal(terms, signal) => Command::Signal(units(terms)?, signal_name(&signal)?),
+            Request::Hold(terms, reason) => Command::Hold(units(terms)?, reason),
+            Request::Release(terms) => Command::Release(units(terms)?),
+            Request::Shutdown { keep_daemons } => Command::Shutdown { keep_daemons },
+        })
+    }
+
+    /// Remembers what had gone wrong: once everything is stopped, nothing shows it any more.
+    fn note_outcome(&mut self, keep_daemons: bool) {
+        let wrong = |state| {
+            matches!(
+                state,
+                State::Failed | State::Unknown | State::Backoff | State::CoolDown
+            )
+        };
+        self.outcome.kept_daemons = keep_daemons;
+        if self.outcome.failed.is_empty() {
+            self.outcome.failed = self
+                .core
+                .units()
+                .filter(|unit| self.core.state(unit).is_some_and(wrong))
+                .cloned()
+                .collect();
+        }
+    }
+
+    /// Answers a question, which changes nothing.
+    fn answer(&self, question: Ask) {
+        match question {
+            Ask::Status(answer) => {
+                let _ = answer.send(self.status(clock::now()));
+            }
+            Ask::Show(name, runs, answer) => {
+                let _ = answer.send(self.show(&name, runs));
+            }
+            Ask::Why(name, answer) => {
+                let why = self.unit_of(&name).and_then(|unit| {
+                    self.core
+                        .explain(&unit, clock::now())
+                        .ok_or(CommandError::Ending)
+                });
+                let _ = answer.send(why);
+            }
+            Ask::Runs(name, limit, answer) => {
+                let unit = self.unit_of(&name);
+                // A unit that is no longer declared is still known by its runs.
+                let known = unit.as_ref().map_or(name.as_str(), String::as_str);
+                let rows = self.store.runs(known, limit);
+                let rows = rows.map_err(|e| CommandError::Storage(e.to_string()));
+                let _ = answer.send(match (unit, rows) {
+                    (Err(e), Ok(rows)) if rows.is_empty() => Err(e),
+                    (_, rows) => rows,
+                });
+            }
+            Ask::Command(_, answer) | Ask::Load(_, answer) => {
+                let _ = answer.send(Err(CommandError::Ending));
+            }
+        }
+    }
+
+    /// A unit as it is called, those on their way out included, or the one that a selector means.
+    fn unit_of(&self, name: &str) -> Result<String, CommandError> {
+        if self.core.state(name).is_some() {
+            return Ok(name.to_owned());
+        }
+        one_unit(self.core.fleet(), name)
+    }
+
+    fn status(&self, now: Now) -> Status {
+        let mut status = self.core.status(now);
+        status.manager = Some(ManagerView {
+            pid: self.info.pid,
+            started_at: self.info.started_at.clone(),
+            version: self.info.version.clone(),
+        });
+        status.problems.extend(self.problems.list());
+        status
+    }
+
+    fn show(&self, name: &str, runs: u32) -> Result<Shown, CommandError> {
+        let unit = self.unit_of(name)?;
+        let (Some(view), Some(daemon)) =
+            (self.core.view(&unit, clock::now()), self.core.daemon(&unit))
+        else {
+            return Err(CommandError::Ending);
+        };
+        let launched = self
+            .hands
+            .launched(&unit)
+            .filter(|launched| *launched != daemon);
+        let runs = self.store.runs(&unit, runs).unwrap_or_default();
+        let run = view
+            .run
+            .clone()
+            .or_else(|| runs.first().map(|row| row.run.clone()));
+        Ok(Shown {
+            daemon: (**daemon).clone(),
+            launched: launched.map(|launched| (**launched).clone()),
+            view,
+            run,
+            runs,
+        })
+    }
+}

@@ -1,0 +1,293 @@
+//! Exit records on disk, and how a run is declared dead.
+//!
+//! Purpose: read `exit.json`, and write it in the place of a keeper that no longer can.
+//! Invariants: a record is written here only while the unit's lock is held, and never over a
+//! readable one; a keeper takes the lock before it looks for `exit.json`, so a run that was
+//! declared dead never starts; a record that cannot be read is kept beside, as `exit.json.bad`.
+//! Deliberately absent: any guess about an exit code.
+
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+
+use eud_core::record::{EndReason, ExitRecord, Generation};
+use eud_keeper::NotedPid;
+use eud_sys::durable::{self, Depth};
+
+use crate::clock;
+use crate::layout::{Layout, run_file};
+
+/// Longest record that is read, in bytes.
+const BYTES_MAX: u64 = 64 << 10;
+
+/// Who a run is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct RunKey {
+    pub(crate) unit: String,
+    pub(crate) run: String,
+    pub(crate) generation: Generation,
+}
+
+/// What `exit.json` says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum ExitFile {
+    /// There is none.
+    Absent,
+    /// The record.
+    Record(Box<ExitRecord>),
+    /// Something that is no record of this run, or cannot be read.
+    Corrupt(String),
+}
+
+/// Why a run could not be declared dead.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum BuryError {
+    /// Its keeper, or another manager, holds the lock.
+    #[error("its keeper holds the lock")]
+    Held,
+    /// The folder or the lock cannot be used, or the record cannot be written.
+    #[error("cannot {0}: {1}")]
+    File(String, io::Error),
+}
+
+impl BuryError {
+    fn file(what: impl Into<String>) -> impl FnOnce(io::Error) -> Self {
+        let what = what.into();
+        move |e| Self::File(what, e)
+    }
+}
+
+/// Reads the record of a run.
+pub(crate) fn read(layout: &Layout, key: &RunKey) -> ExitFile {
+    use std::io::Read;
+    let path = layout.run(&key.unit, &key.run).join(run_file::EXIT);
+    let file = match File::open(&path) {
+        Ok(file) => file,
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return ExitFile::Absent,
+        Err(e) => return ExitFile::Corrupt(e.to_string()),
+    };
+    let mut bytes = Vec::new();
+    if let Err(e) = file.take(BYTES_MAX).read_to_end(&mut bytes) {
+        return ExitFile::Corrupt(e.to_string());
+    }
+    parse(&bytes, key)
+}
+
+fn parse(bytes: &[u8], key: &RunKey) -> ExitFile {
+    match serde_json::from_slice::<ExitRecord>(bytes) {
+        Ok(record) if record.run != key.run || record.unit != key.unit => ExitFile::Corrupt(
+            format!("it is the record of run {} of {}", record.run, record.unit),
+        ),
+        Ok(record) => ExitFile::Record(Box::new(record)),
+        Err(e) => ExitFile::Corrupt(e.to_string()),
+    }
+}
+
+/// Holds a unit's lock until dropped.
+#[derive(Debug)]
+pub(crate) struct UnitLock(
+    #[expect(dead_code, reason = "held, not read: dropping it unlocks")] File,
+);
+
+/// Takes the unit's lock, without waiting.
+///
+/// # Errors
+/// [`BuryError::Held`] when somebody has it.
+pub(crate) fn lock(layout: &Layout, unit: &str) -> Result<UnitLock, BuryError> {
+    let path = layout.unit_lock(unit);
+    let file = OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .mode(0o600)
+        .open(&path)
+        .map_err(BuryError::file(format!("open {}", path.display())))?;
+    match file.try_lock() {
+        Ok(()) => Ok(UnitLock(file)),
+        Err(TryLockError::WouldBlock) => Err(BuryError::Held),
+        Err(TryLockError::Error(e)) => Err(BuryError::file(format!("lock {}", path.display()))(e)),
+    }
+}
+
+/// Declares a run dead whose keeper is gone: kills what is left of its tree and writes its record,
+/// unless the keeper wrote one. Blocks.
+///
+/// # Errors
+/// When the keeper is not gone after all, or the record cannot be written; then nothing is
+/// declared.
+pub(crate) fn bury(layout: &Layout, key: &RunKey) -> Result<ExitRecord, BuryError> {
+    let held = lock(layout, &key.unit)?;
+    let record = bury_locked(layout, key)?;
+    drop(held);
+    Ok(record)
+}
+
+/// As [`bury`], for a caller that holds the unit's lock or knows that another run of the unit holds
+/// it.
+pub(crate) fn bury_locked(layout: &Layout, key: &RunKey) -> Result<ExitRecord, BuryError> {
+    let dir = layout.run(&key.unit, &key.run);
+    let (reason, message) = match read(layout, key) {
+        ExitFile::Record(record) => return Ok(*record),
+        ExitFile::Corrupt(why) => {
+            let path = dir.join(run_file::EXIT);
+            fs::rename(&path, dir.join(run_file::EXIT_BAD))
+                .map_err(BuryError::file(format!("move {} aside", path.display())))?;
+            (
+                EndReason::RecordCorrupt,
+                format!("{}: {why}", path.display()),
+            )
+        }
+        ExitFile::Absent => (
+            EndReason::KeeperLost,
+            "its keeper died without a record".to_owned(),
+        ),
+    };
+    let noted = eud_keeper::noted_pid(&dir).ok().flatten();
+    let killed = sweep(&dir, key, noted.as_ref())?;
+    let mut record = blank(key, reason, message);
+    if reason == EndReason::KeeperLost && noted.is_none() && killed == 0 {
+        record.reason = EndReason::NeverStarted;
+        record.message = Some("the manager or its keeper died before it was started".to_owned());
+    }
+    record.pid = noted.map_or(0, |noted| noted.identity.pid);
+    if killed > 0 {
+        let text = record.message.unwrap_or_default();
+        record.message = Some(format!("{text}; {killed} left-over processes were killed"));
+    }
+    write_new(layout, key, &record)?;
+    Ok(record)
+}
+
+/// Kills what is left of a run's tree. Says how many processes that were.
+fn sweep(dir: &Path, key: &RunKey, noted: Option<&NotedPid>) -> Result<usize, BuryError> {
+    let what = format!("end what is left of {}", key.unit);
+    let boot = eud_sys::process::boot_id().map_err(BuryError::file(what.clone()))?;
+    if noted.is_some_and(|noted| noted.boot_id != boot) {
+        // Nothing outlives the machine.
+        return Ok(0);
+    }
+    let report = eud_keeper::sweep(dir, &key.run).map_err(BuryError::file(what.clone()))?;
+    match report.survivors.first() {
+        None => Ok(report.killed.len()),
+        Some(pid) => {
+            let why = io::Error::other(format!("pid {pid} does not die"));
+            Err(BuryError::File(what, why))
+        }
+    }
+}
+
+/// Records that a run could not be started. The caller started no keeper.
+///
+/// # Errors
+/// As [`bury`].
+pub(crate) fn spawn_failed(
+    layout: &Layout,
+    key: &RunKey,
+    message: String,
+) -> Result<ExitRecord, BuryError> {
+    let _held = lock(layout, &key.unit)?;
+    let record = blank(key, EndReason::SpawnFailed, message);
+    write_new(layout, key, &record)?;
+    Ok(record)
+}
+
+/// A record with an unknown code.
+pub(crate) fn blank(key: &RunKey, reason: EndReason, message: String) -> ExitRecord {
+    ExitRecord {
+        run: key.run.clone(),
+        unit: key.unit.clone(),
+        generation: key.generation,
+        reason,
+        code: None,
+        signal: None,
+        core: false,
+        message: Some(message),
+        pid: 0,
+        started_at_ms: 0,
+        ended_at_ms: clock::now().wall_ms,
+        max_rss_kb: 0,
+        cpu_user_us: 0,
+        cpu_system_us: 0,
+    }
+}
+
+fn write_new(layout: &Layout, key: &RunKey, record: &ExitRecord) -> Result<(), BuryError> {
+    let dir = layout.run(&key.unit, &key.run);
+    crate::files::create_private_dir(&dir)
+        .map_err(BuryError::file(format!("create {}", dir.display())))?;
+    let path = dir.join(run_file::EXIT);
+    let bytes = serde_json::to_vec(record)
+        .map_err(|e| BuryError::file("encode a record")(io::Error::other(e)))?;
+    durable::write(&path, &bytes, Depth::Disk)
+        .map_err(BuryError::file(format!("write {}", path.display())))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn place() -> (tempfile::TempDir, Layout, RunKey) {
+        let dir = tempfile::tempdir().unwrap();
+        let layout = Layout::new(dir.path());
+        let key = RunKey {
+            unit: "a".into(),
+            run: "r1".into(),
+            generation: 4,
+        };
+        fs::create_dir_all(layout.run("a", "r1")).unwrap();
+        (dir, layout, key)
+    }
+
+    #[test]
+    fn a_run_without_a_process_was_never_started() {
+        let (_dir, layout, key) = place();
+        let record = bury(&layout, &key).unwrap();
+        assert_eq!(record.reason, EndReason::NeverStarted);
+        assert_eq!((record.code, record.generation), (None, 4));
+        assert_eq!(read(&layout, &key), ExitFile::Record(Box::new(record)));
+    }
+
+    #[test]
+    fn the_keepers_own_record_wins() {
+        let (_dir, layout, key) = place();
+        let mut own = blank(&key, EndReason::Exited, String::new());
+        own.code = Some(3);
+        write_new(&layout, &key, &own).unwrap();
+        assert_eq!(bury(&layout, &key).unwrap(), own);
+    }
+
+    #[test]
+    fn a_held_lock_forbids_it() {
+        let (_dir, layout, key) = place();
+        let held = lock(&layout, "a").unwrap();
+        assert!(matches!(bury(&layout, &key), Err(BuryError::Held)));
+        assert_eq!(read(&layout, &key), ExitFile::Absent);
+        drop(held);
+        assert!(bury(&layout, &key).is_ok());
+    }
+
+    #[test]
+    fn a_corrupt_record_is_kept_beside_and_said_so() {
+        for bytes in [
+            &b""[..],
+            b"{\"run\":",
+            b"null",
+            b"\xff\xff",
+            br#"{"run":"other","unit":"a",
+            "generation":1,"reason":"exited","ended_at_ms":1}"#,
+        ] {
+            let (_dir, layout, key) = place();
+            let path = layout.run("a", "r1").join(run_file::EXIT);
+            fs::write(&path, bytes).unwrap();
+            let record = bury(&layout, &key).unwrap();
+            assert_eq!(record.reason, EndReason::RecordCorrupt);
+            assert_eq!(record.code, None);
+            assert_eq!(
+                fs::read(path.with_file_name(run_file::EXIT_BAD)).unwrap(),
+                bytes
+            );
+            assert_eq!(read(&layout, &key), ExitFile::Record(Box::new(record)));
+        }
+    }
+}

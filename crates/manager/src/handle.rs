@@ -1,0 +1,213 @@
+//! How other parts of the program talk to a running manager.
+//!
+//! Purpose: requests and answers of the engine, for the control socket and whatever comes after it.
+//! Invariants: a handle never blocks the engine; a request the engine cannot take any more ends
+//! with [`CommandError::Ending`]; an acknowledged command is durable.
+
+use std::path::PathBuf;
+
+use eud_core::fleet::{Daemon, Fleet, Unit};
+use eud_core::io::Accepted;
+use eud_core::record::{RunId, RunRow};
+use eud_core::view::{DaemonView, Explanation, Status, Transition};
+use tokio::sync::{broadcast, mpsc, oneshot};
+
+use crate::error::CommandError;
+use crate::fleet_file;
+use crate::layout::Layout;
+use crate::problems::{Problems, Subject};
+
+/// Runs shown by [`Handle::show`].
+const RUNS_SHOWN: u32 = 5;
+
+/// What a person or a program wants, with selectors instead of units.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Request {
+    /// Start the profile and what it needs.
+    Up {
+        /// Profile; the fleet's own when absent.
+        profile: Option<String>,
+    },
+    /// Start by hand.
+    Start(Vec<String>),
+    /// Stop by hand.
+    Stop(Vec<String>),
+    /// Stop and start.
+    Restart(Vec<String>),
+    /// Send a signal; its name with or without `SIG`.
+    Signal(Vec<String>, String),
+    /// Stop and refuse to start.
+    Hold(Vec<String>, String),
+    /// End a hold.
+    Release(Vec<String>),
+    /// End the manager.
+    Shutdown {
+        /// Leave the daemons running under their keepers.
+        keep_daemons: bool,
+    },
+}
+
+/// Facts about the manager that do not change while it runs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Info {
+    /// Process id.
+    pub pid: u32,
+    /// Version of the program.
+    pub version: String,
+    /// RFC 3339, UTC.
+    pub started_at: String,
+    /// Where everything is.
+    pub layout: Layout,
+    /// The fleet file, absolute.
+    pub fleet_path: PathBuf,
+    /// Runs in the foreground.
+    pub foreground: bool,
+}
+
+/// Answer to [`Handle::show`].
+#[derive(Debug, Clone, PartialEq)]
+pub struct Shown {
+    /// What it is.
+    pub view: DaemonView,
+    /// What the fleet file says.
+    pub daemon: Daemon,
+    /// What the run in progress was started with, when that differs.
+    pub launched: Option<Daemon>,
+    /// Run in progress or last run.
+    pub run: Option<RunId>,
+    /// Last runs, newest first.
+    pub runs: Vec<RunRow>,
+}
+
+/// What the engine answers besides the core's inputs.
+#[derive(Debug)]
+pub(crate) enum Ask {
+    Command(Request, oneshot::Sender<Result<Accepted, CommandError>>),
+    Load(Box<Fleet>, oneshot::Sender<Result<Accepted, CommandError>>),
+    Status(oneshot::Sender<Status>),
+    Show(String, u32, oneshot::Sender<Result<Shown, CommandError>>),
+    Why(String, oneshot::Sender<Result<Explanation, CommandError>>),
+    Runs(
+        String,
+        u32,
+        oneshot::Sender<Result<Vec<RunRow>, CommandError>>,
+    ),
+}
+
+/// Cloneable way to a running manager.
+#[derive(Debug, Clone)]
+pub struct Handle {
+    pub(crate) asks: mpsc::Sender<Ask>,
+    pub(crate) transitions: broadcast::Sender<Transition>,
+    pub(crate) info: std::sync::Arc<Info>,
+    pub(crate) problems: Problems,
+}
+
+impl Handle {
+    /// Carries out a command. Durable when it returns `Ok`; the work goes on afterwards.
+    ///
+    /// # Errors
+    /// When a selector is unknown, the core refuses, or it cannot be recorded.
+    pub async fn command(&self, request: Request) -> Result<Accepted, CommandError> {
+        self.ask(|reply| Ask::Command(request, reply)).await?
+    }
+
+    /// Ends the manager. With `keep_daemons` the daemons go on under their keepers and the next
+    /// manager takes them back with their process ids unchanged.
+    ///
+    /// # Errors
+    /// As [`Handle::command`].
+    pub async fn shutdown(&self, keep_daemons: bool) -> Result<Accepted, CommandError> {
+        self.command(Request::Shutdown { keep_daemons }).await
+    }
+
+    /// Reads the fleet file anew.
+    ///
+    /// # Errors
+    /// [`CommandError::FleetInvalid`] when the file has errors; then nothing changes.
+    pub async fn reload(&self) -> Result<Accepted, CommandError> {
+        let path = self.info.fleet_path.clone();
+        let loaded = tokio::task::spawn_blocking(move || fleet_file::load(&path)).await;
+        let loaded = loaded.map_err(|_| CommandError::Ending)?;
+        let loaded = loaded.map_err(|invalid| CommandError::FleetInvalid {
+            diagnostics: invalid.diagnostics,
+            rendered: invalid.rendered,
+        })?;
+        let mut accepted = self
+            .ask(|reply| Ask::Load(Box::new(loaded.fleet), reply))
+            .await??;
+        accepted.warnings.extend(loaded.warnings);
+        self.problems.clear(Subject::Fleet);
+        Ok(accepted)
+    }
+
+    /// The whole status.
+    ///
+    /// # Errors
+    /// [`CommandError::Ending`] only.
+    pub async fn status(&self) -> Result<Status, CommandError> {
+        self.ask(Ask::Status).await
+    }
+
+    /// Everything about one unit.
+    ///
+    /// # Errors
+    /// When the name means no unit, or several.
+    pub async fn show(&self, name: &str) -> Result<Shown, CommandError> {
+        self.ask(|reply| Ask::Show(name.into(), RUNS_SHOWN, reply))
+            .await?
+    }
+
+    /// Why a unit is what it is.
+    ///
+    /// # Errors
+    /// As [`Handle::show`].
+    pub async fn why(&self, name: &str) -> Result<Explanation, CommandError> {
+        self.ask(|reply| Ask::Why(name.into(), reply)).await?
+    }
+
+    /// Runs of a unit, newest first.
+    ///
+    /// # Errors
+    /// As [`Handle::show`], and when the journal cannot be read.
+    pub async fn runs(&self, name: &str, limit: u32) -> Result<Vec<RunRow>, CommandError> {
+        self.ask(|reply| Ask::Runs(name.into(), limit, reply))
+            .await?
+    }
+
+    /// Every transition from now on. A receiver that falls behind is told how many it missed.
+    pub fn subscribe(&self) -> broadcast::Receiver<Transition> {
+        self.transitions.subscribe()
+    }
+
+    /// What does not change.
+    pub fn info(&self) -> &Info {
+        &self.info
+    }
+
+    async fn ask<T>(
+        &self,
+        make: impl FnOnce(oneshot::Sender<T>) -> Ask,
+    ) -> Result<T, CommandError> {
+        let (reply, answer) = oneshot::channel();
+        self.asks
+            .send(make(reply))
+            .await
+            .map_err(|_| CommandError::Ending)?;
+        answer.await.map_err(|_| CommandError::Ending)
+    }
+}
+
+/// The one unit a name means.
+pub(crate) fn one_unit(fleet: &Fleet, name: &str) -> Result<Unit, CommandError> {
+    let mut units =
+        eud_core::select::units(fleet, &[name.to_owned()]).map_err(CommandError::Selector)?;
+    match units.len() {
+        1 => Ok(units.remove(0)),
+        count => Err(CommandError::NotOne {
+            name: name.into(),
+            count,
+            example: units.into_iter().next(),
+        }),
+    }
+}

@@ -1,0 +1,220 @@
+//! One GET over plain HTTP/1.1.
+//!
+//! Invariants: only the status line is read, and at most [`HEAD_BYTES_MAX`] of it; no redirect is
+//! followed; the connection is closed afterwards.
+//! Deliberately absent: TLS.
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+use super::{connect, words};
+
+/// Most bytes read before a status line must have come.
+const HEAD_BYTES_MAX: usize = 16 << 10;
+
+/// A URL in its parts.
+#[derive(Debug, PartialEq, Eq)]
+struct Url<'a> {
+    /// `host[:port]` as given.
+    authority: &'a str,
+    address: String,
+    target: String,
+}
+
+/// Passes when the answer's status is 200 to 399.
+///
+/// # Errors
+/// In words.
+pub(super) async fn get(text: &str) -> Result<(), String> {
+    let url = parse(text)?;
+    let mut stream = connect(&url.address).await?;
+    let request = format!(
+        "GET {} HTTP/1.1\r\nHost: {}\r\nUser-Agent: eud\r\nAccept: */*\r\nConnection: close\r\n\r\n",
+        url.target, url.authority
+    );
+    stream
+        .write_all(request.as_bytes())
+        .await
+        .map_err(|e| format!("{text}: {}", words(&e)))?;
+    let mut head = Vec::new();
+    loop {
+        match final_status(&head) {
+            Some(Ok(200..=399)) => return Ok(()),
+            Some(Ok(status)) => return Err(format!("{text} answered {status}")),
+            Some(Err(())) => return Err(format!("{text} does not speak HTTP")),
+            None if head.len() > HEAD_BYTES_MAX => {
+                return Err(format!(
+                    "{text} sent no status within {HEAD_BYTES_MAX} bytes"
+                ));
+            }
+            None => {}
+        }
+        match stream.read_buf(&mut head).await {
+            Ok(0) => return Err(format!("{text} closed the connection without an answer")),
+            Ok(_) => {}
+            Err(e) => return Err(format!("{text}: {}", words(&e))),
+        }
+    }
+}
+
+/// Status of the first answer that is not an interim one (1xx); `None` while it is not there.
+fn final_status(mut head: &[u8]) -> Option<Result<u16, ()>> {
+    loop {
+        let end = head.windows(2).position(|w| w == b"\r\n").or_else(|| {
+            // Some servers end lines with a bare newline.
+            head.iter().position(|b| *b == b'\n')
+        })?;
+        let Some(status) = status_of(&head[..end]) else {
+            return Some(Err(()));
+        };
+        if !(100..200).contains(&status) {
+            return Some(Ok(status));
+        }
+        let blank = head.windows(4).position(|w| w == b"\r\n\r\n")?;
+        head = &head[blank + 4..];
+    }
+}
+
+fn status_of(line: &[u8]) -> Option<u16> {
+    let line = std::str::from_utf8(line).ok()?;
+    let mut words = line.split(' ');
+    if !words.next()?.starts_with("HTTP/1.") {
+        return None;
+    }
+    words.next()?.parse().ok()
+}
+
+fn parse(text: &str) -> Result<Url<'_>, String> {
+    let lower = text.get(..8).unwrap_or(text).to_ascii_lowercase();
+    if lower.starts_with("https://") {
+        return Err("https probes are not supported; use exec with curl".to_owned());
+    }
+    if !lower.starts_with("http://") {
+        return Err(format!("`{text}` is no http:// URL"));
+    }
+    let rest = &text[7..];
+    let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
+    let (authority, target) = rest.split_at(end);
+    let authority = authority
+        .rsplit_once('@')
+        .map_or(authority, |(_, host)| host);
+    let target = target.split('#').next().unwrap_or_default();
+    let bad = |c: char| c.is_control() || c == ' ';
+    if authority.is_empty() || authority.contains(bad) || target.contains(bad) {
+        return Err(format!("`{text}` is no usable URL"));
+    }
+    let has_port = authority
+        .rsplit_once(':')
+        .is_some_and(|(host, _)| !host.starts_with('[') || host.ends_with(']'));
+    Ok(Url {
+        authority,
+        address: if has_port {
+            authority.to_owned()
+        } else {
+            format!("{authority}:80")
+        },
+        target: if target.starts_with('/') {
+            target.to_owned()
+        } else {
+            format!("/{target}")
+        },
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::{Read, Write};
+    use std::time::Duration;
+
+    #[test]
+    fn urls_are_taken_apart() {
+        for (text, address, target) in [
+            ("http://h", "h:80", "/"),
+            ("http://h:8080/a/b?x=1#frag", "h:8080", "/a/b?x=1"),
+            ("HTTP://[::1]/x", "[::1]:80", "/x"),
+            ("http://[::1]:9?q", "[::1]:9", "/?q"),
+            ("http://user:pw@h/x", "h:80", "/x"),
+        ] {
+            let url = parse(text).unwrap();
+            assert_eq!(
+                (url.address.as_str(), url.target.as_str()),
+                (address, target),
+                "{text}"
+            );
+        }
+        for text in [
+            "",
+            "ftp://h",
+            "http://",
+            "http:///x",
+            "http://h/a b",
+            "http://h/a\r\nX: y",
+            "http://é",
+        ] {
+            let parsed = parse(text);
+            assert!(parsed.is_err() || text.contains('é'), "{text}: {parsed:?}");
+        }
+        assert!(parse("https://h").unwrap_err().contains("use exec"));
+    }
+
+    #[test]
+    fn statuses_are_read_from_the_final_answer() {
+        assert_eq!(final_status(b"HTTP/1.1 200"), None);
+        assert_eq!(final_status(b"HTTP/1.1 200 OK\r\n"), Some(Ok(200)));
+        assert_eq!(final_status(b"HTTP/1.0 503 \n"), Some(Ok(503)));
+        assert_eq!(
+            final_status(b"HTTP/1.1 103 Early\r\nLink: x\r\n\r\nHTTP/1.1 404 No\r\n"),
+            Some(Ok(404))
+        );
+        assert_eq!(final_status(b"HTTP/1.1 100 Continue\r\n\r\n"), None);
+        assert_eq!(final_status(b"SSH-2.0-OpenSSH\r\n"), Some(Err(())));
+        assert_eq!(final_status(b"\xff\xff\r\n"), Some(Err(())));
+    }
+
+    async fn answer(bytes: &'static [u8]) -> Result<(), String> {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let server = std::thread::spawn(move || {
+            let (mut stream, _) = listener.accept().unwrap();
+            let mut request = [0; 1024];
+            let n = stream.read(&mut request).unwrap();
+            stream.write_all(bytes).unwrap();
+            String::from_utf8_lossy(&request[..n]).into_owned()
+        });
+        let tested = tokio::time::timeout(
+            Duration::from_secs(5),
+            get(&format!("http://localhost:{port}/ready")),
+        )
+        .await
+        .unwrap();
+        let request = server.join().unwrap();
+        assert!(request.starts_with("GET /ready HTTP/1.1\r\n"), "{request}");
+        assert!(
+            request.contains(&format!("Host: localhost:{port}\r\n")),
+            "{request}"
+        );
+        tested
+    }
+
+    #[tokio::test]
+    async fn a_server_is_judged_by_its_status() {
+        assert_eq!(answer(b"HTTP/1.1 204 No Content\r\n\r\n").await, Ok(()));
+        assert_eq!(
+            answer(b"HTTP/1.1 302 Found\r\nLocation: /\r\n\r\n").await,
+            Ok(())
+        );
+        assert!(
+            answer(b"HTTP/1.1 500 Oops\r\n\r\n")
+                .await
+                .unwrap_err()
+                .ends_with("answered 500")
+        );
+        assert!(answer(b"").await.unwrap_err().contains("without an answer"));
+        assert!(
+            answer(b"hello\r\n")
+                .await
+                .unwrap_err()
+                .contains("does not speak HTTP")
+        );
+    }
+}

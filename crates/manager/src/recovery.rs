@@ -1,0 +1,403 @@
+//! Taking control back: what became of the runs while no manager looked.
+//!
+//! Purpose: from the journal, the run folders and the keepers that answer, the one fate of each
+//! run.
+//! Invariants: a run is live only if its own keeper says so now; ended only if there is a record,
+//! which is written here, under the unit's lock, only when no keeper holds it; everything else is
+//! unknown. No generation found anywhere is ever used again.
+//! Deliberately absent: starting or stopping anything. That is the core's, once it knows.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::sync::Arc;
+use std::time::Duration;
+
+use eud_core::fleet::{Daemon, Fleet, daemon_of};
+use eud_core::io::{Fate, RecoveredRun, Recovery};
+use eud_core::record::{ExitRecord, Generation, WallMs};
+use eud_store::{Journal, Store};
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+
+use crate::error::ManagerError;
+use crate::exit_file::{self, BuryError, ExitFile, RunKey};
+use crate::keeper_line::KeeperLine;
+use crate::layout::{Layout, run_file};
+use crate::spec_file::SpecFile;
+use crate::wire::Hello;
+
+/// How long a keeper that holds its lock may take to answer before it counts as unreachable.
+const ANSWER_LIMIT: Duration = Duration::from_millis(600);
+
+/// Pause between two tries to reach such a keeper.
+const RETRY: Duration = Duration::from_millis(20);
+
+/// What is known of a run whose end is not recorded in the journal.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Candidate {
+    key: RunKey,
+    /// The definition it was started with, if `spec.json` can be read.
+    spec: Option<Box<SpecFile>>,
+}
+
+/// What a look at a run shows.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Evidence {
+    /// The record on disk.
+    pub(crate) exit: ExitFile,
+    /// Answer of the run's own keeper.
+    pub(crate) hello: Option<Hello>,
+    /// Whether the unit's lock is free.
+    pub(crate) lock_free: bool,
+}
+
+/// What that means.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    /// Its keeper answers.
+    Live,
+    /// It has a record.
+    Ended,
+    /// Nobody keeps it: a record must be written under the lock.
+    Bury,
+    /// Somebody holds the lock and does not answer.
+    Unreachable,
+}
+
+/// Decides. A record comes last in a keeper's life, so it outweighs an answer.
+pub(crate) fn classify(evidence: &Evidence) -> Verdict {
+    match evidence {
+        Evidence {
+            exit: ExitFile::Record(_),
+            ..
+        } => Verdict::Ended,
+        Evidence { hello: Some(_), .. } => Verdict::Live,
+        Evidence {
+            lock_free: true, ..
+        } => Verdict::Bury,
+        Evidence { .. } => Verdict::Unreachable,
+    }
+}
+
+/// A run and its connection, when its keeper answered or may yet.
+#[derive(Debug)]
+pub(crate) struct Adopted {
+    pub(crate) key: RunKey,
+    pub(crate) line: Option<KeeperLine>,
+    pub(crate) hello: Option<Hello>,
+    /// What it was started with.
+    pub(crate) daemon: Option<Daemon>,
+}
+
+/// Everything found.
+#[derive(Debug, Default)]
+pub(crate) struct Findings {
+    /// For the core.
+    pub(crate) recovery: Recovery,
+    /// Runs to go on with.
+    pub(crate) adopted: Vec<Adopted>,
+    /// Things worth a line in the manager's log.
+    pub(crate) notes: Vec<String>,
+}
+
+impl Findings {
+    /// Whether a command may be running.
+    pub(crate) fn any_alive(&self) -> bool {
+        !self.adopted.is_empty()
+    }
+}
+
+/// Looks at everything. Takes well under a second with 1,000 live keepers.
+///
+/// # Errors
+/// When the journal or the folder of daemons cannot be read.
+pub(crate) async fn look(layout: &Layout, store: &Store) -> Result<Findings, ManagerError> {
+    let journal = store.recovery()?;
+    let (candidates, highest) = inventory(layout, store, &journal)?;
+    let mut findings = Findings {
+        recovery: Recovery {
+            intents: journal.intents,
+            ledgers: journal.ledgers,
+            profile: journal.profile,
+            next_generation: journal.next_generation.max(highest + 1),
+            last_runs: journal.last_runs,
+            runs: Vec::new(),
+        },
+        ..Findings::default()
+    };
+    let layout = Arc::new(layout.clone());
+    let mut looks = JoinSet::new();
+    for candidate in candidates {
+        let layout = Arc::clone(&layout);
+        looks.spawn(async move { examine(&layout, candidate).await });
+    }
+    let mut examined: Vec<Examined> = looks.join_all().await;
+    examined.sort_by_key(|e| e.candidate.key.generation);
+    settle_shadowed(&layout, &mut examined);
+    for one in examined {
+        findings.take(one);
+    }
+    Ok(findings)
+}
+
+/// One run after the look.
+#[derive(Debug)]
+struct Examined {
+    candidate: Candidate,
+    fate: Fate,
+    line: Option<KeeperLine>,
+    hello: Option<Hello>,
+}
+
+impl Findings {
+    fn take(&mut self, one: Examined) {
+        let key = one.candidate.key;
+        let generation = key.generation;
+        self.recovery.next_generation = self.recovery.next_generation.max(generation + 1);
+        match &one.fate {
+            Fate::Live { pid, .. } => self.notes.push(format!(
+                "took back {} (run {}, pid {})",
+                key.unit,
+                key.run,
+                pid.map_or_else(|| "none yet".to_owned(), |pid| pid.to_string())
+            )),
+            Fate::Ended(record) => self.notes.push(format!(
+                "{} ended meanwhile (run {}): {:?}",
+                key.unit, key.run, record.reason
+            )),
+            Fate::Unreachable(why) => {
+                self.notes.push(format!(
+                    "{} is out of reach (run {}): {why}",
+                    key.unit, key.run
+                ));
+            }
+        }
+        self.recovery.runs.push(RecoveredRun {
+            run: key.run.clone(),
+            unit: key.unit.clone(),
+            generation,
+            fate: one.fate.clone(),
+        });
+        if !matches!(one.fate, Fate::Ended(_)) {
+            let daemon = one.candidate.spec.map(|spec| spec.daemon);
+            self.adopted.push(Adopted {
+                key,
+                line: one.line,
+                hello: one.hello,
+                daemon,
+            });
+        }
+    }
+
+    /// Says which fields of each live run differ from the fleet now loaded.
+    pub(crate) fn compare(&mut self, fleet: &Fleet) {
+        let started_with: BTreeMap<&str, &Daemon> = self
+            .adopted
+            .iter()
+            .filter_map(|one| Some((one.key.run.as_str(), one.daemon.as_ref()?)))
+            .collect();
+        for run in &mut self.recovery.runs {
+            let Fate::Live { changed, .. } = &mut run.fate else {
+                continue;
+            };
+            let Some(now) = fleet.daemons.get(daemon_of(&run.unit)) else {
+                continue;
+            };
+            let Some(before) = started_with.get(run.run.as_str()) else {
+                continue;
+            };
+            *changed = before
+                .changes_needing_restart(now)
+                .into_iter()
+                .map(str::to_owned)
+                .collect();
+        }
+    }
+}
+
+/// Runs to be looked at: open in the journal, or unknown to it. Also the highest generation of any
+/// folder.
+fn inventory(
+    layout: &Layout,
+    store: &Store,
+    journal: &Journal,
+) -> Result<(Vec<Candidate>, Generation), ManagerError> {
+    let mut candidates = Vec::new();
+    let mut open = BTreeSet::new();
+    for row in &journal.open_runs {
+        open.insert(row.run.clone());
+        let key = RunKey {
+            unit: row.unit.clone(),
+            run: row.run.clone(),
+            generation: row.generation,
+        };
+        let spec = SpecFile::read(&layout.run(&key.unit, &key.run)).map(Box::new);
+        candidates.push(Candidate { key, spec });
+    }
+    let mut highest = 0;
+    for unit in folder_names(&layout.daemons())? {
+        let mut newest_ended: Option<Candidate> = None;
+        for run in folder_names(&layout.runs(&unit))? {
+            if open.contains(&run) || store.has_ended(&run)? {
+                continue;
+            }
+            let Some(candidate) = unknown_run(layout, &unit, &run) else {
+                continue;
+            };
+            highest = highest.max(candidate.key.generation);
+            let ended = !matches!(exit_file::read(layout, &candidate.key), ExitFile::Absent);
+            if !ended {
+                candidates.push(candidate);
+            } else if newest_ended
+                .as_ref()
+                .is_none_or(|other| other.key.generation < candidate.key.generation)
+            {
+                newest_ended = Some(candidate);
+            }
+        }
+        candidates.extend(newest_ended);
+    }
+    Ok((candidates, highest))
+}
+
+/// A run that the journal does not know, say because the database was lost.
+fn unknown_run(layout: &Layout, unit: &str, run: &str) -> Option<Candidate> {
+    let spec = SpecFile::read(&layout.run(unit, run)).map(Box::new);
+    let mut key = RunKey {
+        unit: unit.into(),
+        run: run.into(),
+        generation: 0,
+    };
+    key.generation = match (&spec, exit_file::read(layout, &key)) {
+        (Some(spec), _) => spec.generation,
+        (None, ExitFile::Record(record)) => record.generation,
+        // A folder without anything readable in it was abandoned before its keeper was started.
+        (None, _) => return None,
+    };
+    Some(Candidate { key, spec })
+}
+
+/// Names of the folders in a folder; none when it does not exist.
+fn folder_names(path: &std::path::Path) -> Result<Vec<String>, ManagerError> {
+    let wrap = |e| ManagerError::file("read", path, e);
+    let entries = match fs::read_dir(path) {
+        Ok(entries) => entries,
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(e) => return Err(wrap(e)),
+    };
+    let mut names = Vec::new();
+    for entry in entries {
+        let entry = entry.map_err(wrap)?;
+        if entry.file_type().is_ok_and(|t| t.is_dir())
+            && let Ok(name) = entry.file_name().into_string()
+        {
+            names.push(name);
+        }
+    }
+    names.sort();
+    Ok(names)
+}
+
+/// Looks at one run until its fate is clear or time is up.
+async fn examine(layout: &Layout, candidate: Candidate) -> Examined {
+    let deadline = Instant::now() + ANSWER_LIMIT;
+    let key = candidate.key.clone();
+    loop {
+        let (hello, line) = match KeeperLine::connect(layout, &key, deadline).await {
+            Ok((line, hello)) => (Some(hello), Some(line)),
+            Err(_) => (None, None),
+        };
+        let evidence = Evidence {
+            exit: exit_file::read(layout, &key),
+            // Asked for last: a lock found free proves that the absence of a record was final.
+            lock_free: hello.is_none() && exit_file::lock(layout, &key.unit).is_ok(),
+            hello,
+        };
+        let fate = match classify(&evidence) {
+            Verdict::Ended => ended(layout, &key),
+            Verdict::Live => evidence
+                .hello
+                .as_ref()
+                .map(|hello| live(layout, &key, hello)),
+            Verdict::Bury => match bury(layout, &key).await {
+                Ok(record) => Some(Fate::Ended(record)),
+                Err(BuryError::Held) => None,
+                Err(e) => Some(Fate::Unreachable(e.to_string())),
+            },
+            Verdict::Unreachable => None,
+        };
+        if let Some(fate) = fate {
+            return Examined {
+                candidate,
+                fate,
+                line,
+                hello: evidence.hello,
+            };
+        }
+        if Instant::now() >= deadline {
+            let fate = Fate::Unreachable("its keeper holds the lock but does not answer".into());
+            return Examined {
+                candidate,
+                fate,
+                line: None,
+                hello: None,
+            };
+        }
+        tokio::time::sleep(RETRY).await;
+    }
+}
+
+async fn bury(layout: &Layout, key: &RunKey) -> Result<ExitRecord, BuryError> {
+    let (layout, key) = (layout.clone(), key.clone());
+    match tokio::task::spawn_blocking(move || exit_file::bury(&layout, &key)).await {
+        Ok(done) => done,
+        Err(e) => Err(BuryError::File(
+            "declare a run dead".into(),
+            std::io::Error::other(e),
+        )),
+    }
+}
+
+fn ended(layout: &Layout, key: &RunKey) -> Option<Fate> {
+    match exit_file::read(layout, key) {
+        ExitFile::Record(mut record) => {
+            record.generation = key.generation;
+            Some(Fate::Ended(*record))
+        }
+        ExitFile::Absent | ExitFile::Corrupt(_) => None,
+    }
+}
+
+fn live(layout: &Layout, key: &RunKey, hello: &Hello) -> Fate {
+    let seen = layout
+        .run(&key.unit, &key.run)
+        .join(run_file::READY)
+        .exists();
+    Fate::Live {
+        pid: hello.pid,
+        started_at_ms: WallMs::max(hello.started_at_ms, 0),
+        ready_seen: hello.ready || seen,
+        changed: Vec::new(),
+    }
+}
+
+/// A run without a record whose unit has a later live run is dead, although the lock is held: a
+/// keeper holds it as long as it lives, and the later one has it.
+fn settle_shadowed(layout: &Layout, examined: &mut [Examined]) {
+    let mut live: BTreeMap<String, Generation> = BTreeMap::new();
+    for one in examined.iter().filter(|one| one.hello.is_some()) {
+        live.insert(one.candidate.key.unit.clone(), one.candidate.key.generation);
+    }
+    for one in examined.iter_mut() {
+        let key = &one.candidate.key;
+        let shadowed = live
+            .get(&key.unit)
+            .is_some_and(|living| *living != key.generation);
+        if shadowed
+            && matches!(one.fate, Fate::Unreachable(_))
+            && let Ok(record) = exit_file::bury_locked(layout, key)
+        {
+            one.fate = Fate::Ended(record);
+        }
+    }
+}
