@@ -7,7 +7,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::builder::{StyledStr, styling};
+use clap::builder::styling;
 use clap::{Arg, Args, ColorChoice, CommandFactory, Parser, Subcommand, ValueEnum, ValueHint};
 
 use crate::render::time::parse_duration;
@@ -461,11 +461,6 @@ fn plain_wanted(words: &[std::ffi::OsString]) -> bool {
         || words.iter().any(|w| w == "--color=never")
 }
 
-/// `eud --help` as text, for the manual page.
-pub(crate) fn long_help() -> StyledStr {
-    command().render_help()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -481,7 +476,7 @@ mod tests {
 
     #[test]
     fn help_names_every_command_and_fits_a_screen() {
-        let help = long_help().to_string();
+        let help = command().render_help().to_string();
         for sub in command().get_subcommands().filter(|c| !c.is_hide_set()) {
             let line = help.lines().find(|l| l.trim_start().split(' ').next() == Some(sub.get_name()));
             assert!(line.is_some_and(|l| l.contains("eud ")), "{} has no line", sub.get_name());

@@ -76,7 +76,7 @@ impl Filter {
             let at = text.as_ref().map(|t| parse_moment(t, &screen.clock)).transpose();
             let usage = |what| Error::Usage { what, help: "`eud logs --help` has examples".into() };
             let at = at.map_err(usage)?;
-            Ok(at.map(|at| i64::try_from(at.as_nanosecond()).unwrap_or(i64::MAX)))
+            Ok::<_, Error>(at.map(|at| i64::try_from(at.as_nanosecond()).unwrap_or(i64::MAX)))
         };
         let grep = args.grep.as_deref().map(Regex::new).transpose().map_err(|e| Error::Usage {
             what: format!("--grep is no regular expression: {e}"),

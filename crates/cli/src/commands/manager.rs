@@ -6,7 +6,8 @@
 
 use std::path::Path;
 
-use eud_manager::{Manager, ManagerError, Options};
+use eud_api::server::{self, ServerError};
+use eud_manager::{ManagerError, Options};
 
 use crate::args::ManagerArgs;
 use crate::context::{self, Context};
@@ -30,9 +31,9 @@ pub(crate) fn background(args: &ManagerArgs) -> Result<u8, Error> {
         version: env!("CARGO_PKG_VERSION").into(),
         ..Options::default()
     };
-    match serve(options) {
-        Ok(code) => Ok(code),
-        Err(ManagerError::AlreadyRunning { .. }) => Ok(code::OK),
+    match server::run(options) {
+        Ok(outcome) => Ok(outcome.code()),
+        Err(ServerError::Manager(ManagerError::AlreadyRunning { .. })) => Ok(code::OK),
         Err(error) => Err(failure(error)),
     }
 }
@@ -73,33 +74,14 @@ pub(crate) fn foreground(
         })),
         ..Options::default()
     };
-    let code = serve(options).map_err(failure)?;
+    let outcome = server::run(options).map_err(failure)?;
     let _ = printer.join();
-    Ok(code)
+    Ok(outcome.code())
 }
 
-/// Runs a manager and its socket to their end.
-fn serve(options: Options) -> Result<u8, ManagerError> {
-    let system = |what| move |source| ManagerError::System { what, source };
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(2)
-        .enable_all()
-        .build()
-        .map_err(system("start a runtime"))?;
-    runtime.block_on(async {
-        let manager = Manager::start(options).await?;
-        let socket = manager.handle().info().layout.socket();
-        let server = eud_api::server::serve(manager.handle(), &socket)
-            .map_err(system("listen on the control socket"))?;
-        let outcome = manager.ended().await;
-        server.end().await;
-        Ok(outcome.code())
-    })
-}
-
-fn failure(error: ManagerError) -> Error {
+fn failure(error: ServerError) -> Error {
     match error {
-        ManagerError::FleetInvalid { diagnostics, rendered } => {
+        ServerError::Manager(ManagerError::FleetInvalid { diagnostics, rendered }) => {
             Error::Invalid { rendered, diagnostics }
         }
         other => Error::Internal(other.to_string()),

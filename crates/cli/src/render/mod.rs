@@ -6,6 +6,8 @@
 //! Deliberately absent: asking the manager.
 
 pub(crate) mod causes;
+#[cfg(test)]
+mod golden;
 pub(crate) mod graph;
 pub(crate) mod ink;
 pub(crate) mod layout;
