@@ -95,11 +95,12 @@ impl Manager {
         let taken = state_dir::take(&layout)?;
         let diary = Arc::new(Diary::open(&layout.manager_log())?);
         let problems = Problems::default();
-        let store = Store::open(&layout.database())?;
+        let mut store = Store::open(&layout.database())?;
         let mut findings = recovery::look(&layout, &store).await?;
         let fleet = choose_fleet(&options, &store, &findings, &problems, &diary).await?;
-        findings.compare(&fleet);
         let started = clock::now();
+        findings.compare(&fleet);
+        store.apply(&findings.assume_wanted(&fleet, started.wall_ms))?;
         diary.note(&format!(
             "manager {} started, pid {}",
             options.version,

@@ -13,8 +13,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use eud_core::fleet::{Daemon, Fleet, daemon_of};
-use eud_core::io::{Fate, RecoveredRun, Recovery};
-use eud_core::record::{ExitRecord, Generation, WallMs};
+use eud_core::io::{Fate, Persist, RecoveredRun, Recovery};
+use eud_core::record::{Desired, ExitRecord, Generation, Intent, WallMs};
 use eud_store::{Journal, Store};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
@@ -187,6 +187,36 @@ impl Findings {
                 daemon,
             });
         }
+    }
+
+    /// A live run of a declared unit without an intent means that the database was lost: what runs is taken to
+    /// be wanted, so that it is not stopped before the profile is applied. Gives what to make durable.
+    pub(crate) fn assume_wanted(&mut self, fleet: &Fleet, at_ms: WallMs) -> Vec<Persist> {
+        let mut known: BTreeSet<String> = self
+            .recovery
+            .intents
+            .iter()
+            .map(|intent| intent.unit.clone())
+            .collect();
+        let mut persist = Vec::new();
+        for one in &self.adopted {
+            let unit = &one.key.unit;
+            if fleet.daemons.contains_key(daemon_of(unit)) && known.insert(unit.clone()) {
+                let intent = Intent {
+                    unit: unit.clone(),
+                    desired: Desired::Up,
+                    manual: false,
+                    hold: None,
+                    at_ms,
+                };
+                self.recovery.intents.push(intent.clone());
+                persist.push(Persist::Intent(intent));
+                self.notes.push(format!(
+                    "{unit} is running and nothing says why: taken as wanted"
+                ));
+            }
+        }
+        persist
     }
 
     /// Says which fields of each live run differ from the fleet now loaded.
@@ -399,5 +429,181 @@ fn settle_shadowed(layout: &Layout, examined: &mut [Examined]) {
         {
             one.fate = Fate::Ended(record);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use eud_core::record::EndReason;
+
+    fn key(generation: Generation) -> RunKey {
+        RunKey {
+            unit: "a".into(),
+            run: format!("run-{generation}"),
+            generation,
+        }
+    }
+
+    fn hello() -> Hello {
+        Hello {
+            unit: "a".into(),
+            run: "run-1".into(),
+            generation: 1,
+            keeper_pid: 5,
+            pid: Some(6),
+            started_at_ms: 7,
+            ready: false,
+            status: None,
+            log_blocked: None,
+        }
+    }
+
+    #[test]
+    fn every_combination_of_evidence_has_one_verdict() {
+        let record = ExitFile::Record(Box::new(exit_file::blank(
+            &key(1),
+            EndReason::Exited,
+            String::new(),
+        )));
+        let corrupt = ExitFile::Corrupt("half a line".into());
+        let absent = ExitFile::Absent;
+        for (exit, answers, lock_free, expected) in [
+            (&record, false, true, Verdict::Ended),
+            (&record, false, false, Verdict::Ended),
+            (&record, true, false, Verdict::Ended),
+            (&absent, true, false, Verdict::Live),
+            (&absent, true, true, Verdict::Live),
+            (&absent, false, true, Verdict::Bury),
+            (&absent, false, false, Verdict::Unreachable),
+            (&corrupt, false, true, Verdict::Bury),
+            (&corrupt, false, false, Verdict::Unreachable),
+            (&corrupt, true, false, Verdict::Live),
+        ] {
+            let evidence = Evidence {
+                exit: exit.clone(),
+                hello: answers.then(hello),
+                lock_free,
+            };
+            assert_eq!(classify(&evidence), expected, "{evidence:?}");
+        }
+    }
+
+    fn adopted(unit: &str) -> Adopted {
+        let key = RunKey {
+            unit: unit.into(),
+            run: "r".into(),
+            generation: 1,
+        };
+        Adopted {
+            key,
+            line: None,
+            hello: None,
+            daemon: None,
+        }
+    }
+
+    #[test]
+    fn what_runs_without_an_intent_is_wanted_if_it_is_declared() {
+        let mut fleet = Fleet::default();
+        for name in ["known", "lost"] {
+            fleet.daemons.insert(name.into(), Daemon::default());
+        }
+        let stopped = Intent {
+            unit: "known".into(),
+            manual: true,
+            ..Intent::default()
+        };
+        let mut findings = Findings {
+            recovery: Recovery {
+                intents: vec![stopped.clone()],
+                ..Recovery::default()
+            },
+            adopted: ["known", "lost@2", "undeclared"].map(adopted).into(),
+            notes: Vec::new(),
+        };
+        let wanted = Intent {
+            unit: "lost@2".into(),
+            desired: Desired::Up,
+            manual: false,
+            hold: None,
+            at_ms: 9,
+        };
+        assert_eq!(
+            findings.assume_wanted(&fleet, 9),
+            [Persist::Intent(wanted.clone())]
+        );
+        assert_eq!(findings.recovery.intents, [stopped, wanted]);
+    }
+
+    #[tokio::test]
+    async fn runs_are_told_apart_by_what_is_on_disk() {
+        let dir = tempfile::tempdir().unwrap();
+        let layout = Layout::new(dir.path());
+        let mut store = Store::open(&layout.database()).unwrap();
+        let row = |generation| {
+            let key = key(generation);
+            Persist::RunIntent(eud_core::record::RunRow {
+                run: key.run,
+                unit: key.unit,
+                generation,
+                intent_at_ms: 1,
+                pid: None,
+                cause: "start".into(),
+                exit: None,
+                class: None,
+            })
+        };
+        // 1: recorded and forgotten. 2: ended while nobody looked. 3: intent without a folder. 40: a folder
+        // that the journal never saw, with a record.
+        let write = |generation, reason| {
+            let key = key(generation);
+            let folder = layout.run(&key.unit, &key.run);
+            fs::create_dir_all(&folder).unwrap();
+            let record = exit_file::blank(&key, reason, String::new());
+            fs::write(
+                folder.join(run_file::EXIT),
+                serde_json::to_vec(&record).unwrap(),
+            )
+            .unwrap();
+            record
+        };
+        let first = write(1, EndReason::Exited);
+        store
+            .apply(&[
+                row(1),
+                Persist::RunEnded {
+                    record: first,
+                    class: None,
+                },
+            ])
+            .unwrap();
+        write(2, EndReason::Timeout);
+        store.apply(&[row(2), row(3)]).unwrap();
+        write(40, EndReason::Exited);
+        let findings = look(&layout, &store).await.unwrap();
+        let fates: Vec<_> = findings
+            .recovery
+            .runs
+            .iter()
+            .map(|run| match &run.fate {
+                Fate::Ended(record) => (run.generation, record.reason),
+                other => panic!("{other:?}"),
+            })
+            .collect();
+        assert_eq!(
+            fates,
+            [
+                (2, EndReason::Timeout),
+                (3, EndReason::NeverStarted),
+                (40, EndReason::Exited)
+            ]
+        );
+        assert_eq!(findings.recovery.next_generation, 41);
+        let third = key(3);
+        assert!(
+            matches!(exit_file::read(&layout, &third), ExitFile::Record(_)),
+            "a fence"
+        );
     }
 }
