@@ -80,7 +80,12 @@ pub(crate) struct Common {
     #[arg(help_heading = "Common options")]
     pub(crate) state: Option<PathBuf>,
     /// The platform's state directory instead.
-    #[arg(long, global = true, conflicts_with = "state", help_heading = "Common options")]
+    #[arg(
+        long,
+        global = true,
+        conflicts_with = "state",
+        help_heading = "Common options"
+    )]
     pub(crate) system: bool,
     /// When to colour; NO_COLOR is honoured.
     #[arg(long, global = true, value_name = "WHEN", default_value = "auto")]
@@ -155,10 +160,14 @@ Examples: eud logs -f rag-drain   eud logs --since 13:20 --grep 'timed? out'   e
     #[command(after_help = "Example: eud why rag-mc")]
     Why(NameArgs),
     /// Show what needs what
-    #[command(after_help = "Examples: eud graph rag-mc   eud graph --format dot | dot -Tsvg > fleet.svg")]
+    #[command(
+        after_help = "Examples: eud graph rag-mc   eud graph --format dot | dot -Tsvg > fleet.svg"
+    )]
     Graph(GraphArgs),
     /// Take over a changed fleet file
-    #[command(after_help = "Says which daemons restart and which of their keys changed.\n\nExample: eud reload")]
+    #[command(
+        after_help = "Says which daemons restart and which of their keys changed.\n\nExample: eud reload"
+    )]
     Reload(WaitArgs),
     /// Check the fleet file
     #[command(after_help = "Example: eud check -f staging.toml")]
@@ -320,7 +329,10 @@ pub(crate) enum Lines {
 fn parse_lines(text: &str) -> Result<Lines, String> {
     match text {
         "all" => Ok(Lines::All),
-        _ => text.parse().map(Lines::Last).map_err(|_| format!("`{text}` is no number, nor `all`")),
+        _ => text
+            .parse()
+            .map(Lines::Last)
+            .map_err(|_| format!("`{text}` is no number, nor `all`")),
     }
 }
 
@@ -416,11 +428,17 @@ pub(crate) fn command() -> clap::Command {
         .value_hint(ValueHint::FilePath)
         .help("Fleet file; default: eud.toml here or in a folder above")
         .help_heading("Common options");
-    let names: Vec<String> =
-        Cli::command().get_subcommands().map(|c| c.get_name().to_owned()).collect();
+    let names: Vec<String> = Cli::command()
+        .get_subcommands()
+        .map(|c| c.get_name().to_owned())
+        .collect();
     let mut command = Cli::command().styles(styles());
     for name in names {
-        let file = if name == "logs" { file.clone() } else { file.clone().short('f') };
+        let file = if name == "logs" {
+            file.clone()
+        } else {
+            file.clone().short('f')
+        };
         if name != "manager" {
             command = command.mut_subcommand(name, |c| c.arg(file));
         }
@@ -430,7 +448,10 @@ pub(crate) fn command() -> clap::Command {
 
 fn styles() -> styling::Styles {
     let bold = styling::Style::new().bold();
-    styling::Styles::plain().header(bold).usage(bold).error(styling::AnsiColor::Red.on_default())
+    styling::Styles::plain()
+        .header(bold)
+        .usage(bold)
+        .error(styling::AnsiColor::Red.on_default())
 }
 
 /// Parses the command line.
@@ -449,7 +470,10 @@ pub(crate) fn parse(
     let matches = command.try_get_matches_from_mut(words)?;
     let mut cli = Cli::from_arg_matches(&matches).map_err(|e| e.format(&mut command))?;
     let after = matches.subcommand().and_then(|(_, m)| {
-        m.try_get_one::<PathBuf>("fleet-file").ok().flatten().cloned()
+        m.try_get_one::<PathBuf>("fleet-file")
+            .ok()
+            .flatten()
+            .cloned()
     });
     cli.common.file = after.or(cli.common.file);
     Ok(cli)
@@ -457,7 +481,9 @@ pub(crate) fn parse(
 
 /// `--color` is needed before the command line is parsed, for the parser's own messages.
 fn plain_wanted(words: &[std::ffi::OsString]) -> bool {
-    words.windows(2).any(|w| w[0] == "--color" && w[1] == "never")
+    words
+        .windows(2)
+        .any(|w| w[0] == "--color" && w[1] == "never")
         || words.iter().any(|w| w == "--color=never")
 }
 
@@ -478,8 +504,14 @@ mod tests {
     fn help_names_every_command_and_fits_a_screen() {
         let help = command().render_help().to_string();
         for sub in command().get_subcommands().filter(|c| !c.is_hide_set()) {
-            let line = help.lines().find(|l| l.trim_start().split(' ').next() == Some(sub.get_name()));
-            assert!(line.is_some_and(|l| l.contains("eud ")), "{} has no line", sub.get_name());
+            let line = help
+                .lines()
+                .find(|l| l.trim_start().split(' ').next() == Some(sub.get_name()));
+            assert!(
+                line.is_some_and(|l| l.contains("eud ")),
+                "{} has no line",
+                sub.get_name()
+            );
             let own = sub.clone().render_help().to_string();
             assert!(own.contains("Example"), "{} has no example", sub.get_name());
         }
@@ -491,8 +523,16 @@ mod tests {
 
     #[test]
     fn the_fleet_file_is_given_before_or_after_the_command() {
-        for line in ["eud -f a.toml check", "eud check -f a.toml", "eud logs --file a.toml -f"] {
-            assert_eq!(parsed(line).unwrap().common.file, Some("a.toml".into()), "{line}");
+        for line in [
+            "eud -f a.toml check",
+            "eud check -f a.toml",
+            "eud logs --file a.toml -f",
+        ] {
+            assert_eq!(
+                parsed(line).unwrap().common.file,
+                Some("a.toml".into()),
+                "{line}"
+            );
         }
         let Command::Logs(logs) = parsed("eud logs -f x").unwrap().command else {
             panic!("logs is logs");
@@ -512,8 +552,13 @@ mod tests {
     #[test]
     fn what_makes_no_sense_is_refused() {
         for line in [
-            "eud stop", "eud kill HUP", "eud up --wait 5", "eud logs -n few", "eud run make",
-            "eud frobnicate", "eud logs --manager x",
+            "eud stop",
+            "eud kill HUP",
+            "eud up --wait 5",
+            "eud logs -n few",
+            "eud run make",
+            "eud frobnicate",
+            "eud logs --manager x",
         ] {
             assert_eq!(parsed(line).unwrap_err().exit_code(), 2, "{line}");
         }

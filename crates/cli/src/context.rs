@@ -32,7 +32,10 @@ pub(crate) struct Context {
 impl Context {
     /// From the command line.
     pub(crate) fn new(common: Common) -> Self {
-        Self { common, terminal: io::stdout().is_terminal() }
+        Self {
+            common,
+            terminal: io::stdout().is_terminal(),
+        }
     }
 
     /// The fleet file: the one asked for, or the one in this folder or above.
@@ -45,7 +48,9 @@ impl Context {
             let path = std::path::absolute(file).map_err(|e| Error::file("read", file, e))?;
             return match path.try_exists() {
                 Ok(true) => Ok(path),
-                _ => Err(Error::NoFleetFile { searched: path.display().to_string() }),
+                _ => Err(Error::NoFleetFile {
+                    searched: path.display().to_string(),
+                }),
             };
         }
         eud_config::find(&here).ok_or_else(|| Error::NoFleetFile {
@@ -84,7 +89,10 @@ impl Context {
     pub(crate) fn screen(&self) -> Screen {
         let size = self.terminal.then(terminal_size::terminal_size).flatten();
         let asked = std::env::var("COLUMNS").ok().and_then(|c| c.parse().ok());
-        let width = size.map(|(w, _)| usize::from(w.0)).filter(|w| *w > 0).or(asked);
+        let width = size
+            .map(|(w, _)| usize::from(w.0))
+            .filter(|w| *w > 0)
+            .or(asked);
         Screen {
             color: self.color(),
             width: width.unwrap_or(WIDTH_WITHOUT_TERMINAL).clamp(20, 400),
@@ -130,8 +138,12 @@ fn system_state_dir() -> PathBuf {
     if cfg!(target_os = "macos") {
         return home().join("Library/Application Support/eud");
     }
-    let state = std::env::var_os("XDG_STATE_HOME").map(PathBuf::from).filter(|p| p.is_absolute());
-    state.unwrap_or_else(|| home().join(".local/state")).join("eud")
+    let state = std::env::var_os("XDG_STATE_HOME")
+        .map(PathBuf::from)
+        .filter(|p| p.is_absolute());
+    state
+        .unwrap_or_else(|| home().join(".local/state"))
+        .join("eud")
 }
 
 /// The status, from the manager.
@@ -148,7 +160,9 @@ pub(crate) fn status(client: &mut Client) -> Result<Status, Error> {
 /// [`Error::Output`], which for a reader that went away is not shown.
 pub(crate) fn print(text: &str) -> Result<(), Error> {
     let mut out = io::stdout().lock();
-    out.write_all(text.as_bytes()).and_then(|()| out.flush()).map_err(Error::Output)
+    out.write_all(text.as_bytes())
+        .and_then(|()| out.flush())
+        .map_err(Error::Output)
 }
 
 /// Writes a value as JSON, indented, with a newline.

@@ -117,7 +117,11 @@ pub(crate) enum Error {
 impl Error {
     /// Wraps an error of a file.
     pub(crate) fn file(action: &'static str, path: &std::path::Path, source: io::Error) -> Self {
-        Self::File { action, path: path.to_owned(), source }
+        Self::File {
+            action,
+            path: path.to_owned(),
+            source,
+        }
     }
 
     /// The documented exit code.
@@ -148,9 +152,11 @@ impl Error {
                 Some(why) => format!("{}: {why}", socket.display()),
                 None => format!("nothing listens on {}", socket.display()),
             }),
-            Self::ManagerDied { last_lines, log } => {
-                Some(format!("it said last, in {}:\n{}", log.display(), last_lines.trim_end()))
-            }
+            Self::ManagerDied { last_lines, log } => Some(format!(
+                "it said last, in {}:\n{}",
+                log.display(),
+                last_lines.trim_end()
+            )),
             _ => None,
         }
     }
@@ -246,22 +252,34 @@ impl From<ClientError> for Error {
                     source.kind(),
                     io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused
                 );
-                Self::NoManager { socket, why: (!plain).then(|| source.to_string()) }
+                Self::NoManager {
+                    socket,
+                    why: (!plain).then(|| source.to_string()),
+                }
             }
-            ClientError::Closed { socket } => {
-                Self::NoManager { socket, why: Some("the connection was closed".into()) }
-            }
+            ClientError::Closed { socket } => Self::NoManager {
+                socket,
+                why: Some("the connection was closed".into()),
+            },
             ClientError::TimedOut { method, seconds } => Self::TimedOut {
                 what: format!("the manager did not answer `{method}` within {seconds} s"),
                 help: "`eud logs --manager` shows what it does".into(),
             },
             ClientError::Refused(refusal) => Self::Refused(refusal),
-            ClientError::Invalid { rendered, diagnostics } => {
-                Self::Invalid { rendered, diagnostics }
-            }
-            ClientError::Unknown { selector, suggestion } => {
-                Self::Unknown { name: selector, suggestion }
-            }
+            ClientError::Invalid {
+                rendered,
+                diagnostics,
+            } => Self::Invalid {
+                rendered,
+                diagnostics,
+            },
+            ClientError::Unknown {
+                selector,
+                suggestion,
+            } => Self::Unknown {
+                name: selector,
+                suggestion,
+            },
             other => Self::Remote(other.to_string()),
         }
     }
@@ -273,7 +291,10 @@ mod tests {
 
     #[test]
     fn a_message_says_what_why_and_what_to_do() {
-        let error = Error::NoManager { socket: "/x/eud.sock".into(), why: None };
+        let error = Error::NoManager {
+            socket: "/x/eud.sock".into(),
+            why: None,
+        };
         assert_eq!(
             error.render(),
             "error: no manager is running\n  nothing listens on /x/eud.sock\n  \
@@ -286,7 +307,10 @@ mod tests {
     fn an_unknown_unit_is_code_5_and_other_refusals_7() {
         let unknown = Error::Refused(Refusal::UnknownUnit { unit: "x".into() });
         assert_eq!(unknown.exit_code(), 5);
-        let held = Error::Refused(Refusal::Held { unit: "x".into(), reason: "why not".into() });
+        let held = Error::Refused(Refusal::Held {
+            unit: "x".into(),
+            reason: "why not".into(),
+        });
         assert_eq!(held.exit_code(), 7);
         assert_eq!(held.to_json()["error"]["refusal"]["kind"], "held");
         assert!(held.render().contains("help: `eud release x`"));

@@ -53,11 +53,13 @@ pub(crate) fn manager(
     let deadline = Instant::now() + ANSWER_LIMIT;
     loop {
         match Client::connect(&layout.socket()) {
-            Ok(mut client) => match client.call::<serde_json::Value>("ping", &serde_json::json!({})) {
-                Ok(_) => return Ok(client),
-                Err(ClientError::Closed { .. }) => {}
-                Err(error) => return Err(error.into()),
-            },
+            Ok(mut client) => {
+                match client.call::<serde_json::Value>("ping", &serde_json::json!({})) {
+                    Ok(_) => return Ok(client),
+                    Err(ClientError::Closed { .. }) => {}
+                    Err(error) => return Err(error.into()),
+                }
+            }
             Err(ClientError::NotRunning { .. }) => {}
             Err(error) => return Err(error.into()),
         }
@@ -65,11 +67,17 @@ pub(crate) fn manager(
         if let Ok(Some(status)) = child.try_wait()
             && !status.success()
         {
-            return Err(Error::ManagerDied { last_lines: last_words(&log, said_before), log });
+            return Err(Error::ManagerDied {
+                last_lines: last_words(&log, said_before),
+                log,
+            });
         }
         if Instant::now() >= deadline {
             return Err(Error::TimedOut {
-                what: format!("the manager does not answer on {}", layout.socket().display()),
+                what: format!(
+                    "the manager does not answer on {}",
+                    layout.socket().display()
+                ),
                 help: format!("read {}", log.display()),
             });
         }
@@ -107,7 +115,9 @@ fn last_words(log: &Path, from: u64) -> String {
         let length = file.metadata()?.len();
         // A shorter file has been rotated: everything in it is new.
         let from = if length < from { 0 } else { from };
-        file.seek(SeekFrom::Start(from.max(length.saturating_sub(LOG_BYTES_MAX))))?;
+        file.seek(SeekFrom::Start(
+            from.max(length.saturating_sub(LOG_BYTES_MAX)),
+        ))?;
         let mut bytes = Vec::new();
         file.take(LOG_BYTES_MAX).read_to_end(&mut bytes)?;
         Ok(String::from_utf8_lossy(&bytes).into_owned())
@@ -137,6 +147,11 @@ pub(crate) fn until_gone(layout: &Layout, limit: Duration) -> Result<(), Error> 
 
 /// Whether somebody holds the lock in this file. A shared lock is tried and at once given back.
 pub(crate) fn is_locked(path: &Path) -> bool {
-    let Ok(file) = File::open(path) else { return false };
-    matches!(file.try_lock_shared(), Err(std::fs::TryLockError::WouldBlock))
+    let Ok(file) = File::open(path) else {
+        return false;
+    };
+    matches!(
+        file.try_lock_shared(),
+        Err(std::fs::TryLockError::WouldBlock)
+    )
 }

@@ -29,7 +29,11 @@ fn main() -> ExitCode {
         Err(error) => {
             // Nothing can be done about a message that cannot be shown.
             let _ = error.print();
-            return ExitCode::from(if error.use_stderr() { code::USAGE } else { code::OK });
+            return ExitCode::from(if error.use_stderr() {
+                code::USAGE
+            } else {
+                code::OK
+            });
         }
     };
     let context = Context::new(cli.common);

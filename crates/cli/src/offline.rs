@@ -14,14 +14,21 @@ use crate::launch::is_locked;
 
 /// Units whose keepers are alive, by name.
 pub(crate) fn alive(layout: &Layout) -> Vec<String> {
-    units(layout).into_iter().filter(|unit| is_locked(&layout.unit_lock(unit))).collect()
+    units(layout)
+        .into_iter()
+        .filter(|unit| is_locked(&layout.unit_lock(unit)))
+        .collect()
 }
 
 /// Units that have a folder, by name.
 pub(crate) fn units(layout: &Layout) -> Vec<String> {
-    let entries = std::fs::read_dir(layout.daemons()).into_iter().flatten().flatten();
-    let mut units: Vec<String> =
-        entries.filter_map(|e| e.file_name().into_string().ok()).collect();
+    let entries = std::fs::read_dir(layout.daemons())
+        .into_iter()
+        .flatten()
+        .flatten();
+    let mut units: Vec<String> = entries
+        .filter_map(|e| e.file_name().into_string().ok())
+        .collect();
     units.sort();
     units
 }
@@ -32,7 +39,9 @@ pub(crate) fn status(layout: &Layout, fleet_file: Option<&Path>) -> Status {
     let journal = eud_store::Store::open_read_only(&layout.database()).ok();
     let recovery = journal.as_ref().and_then(|j| j.recovery().ok());
     let remembered = journal.as_ref().and_then(|j| j.last_fleet().ok().flatten());
-    let (intents, last_runs) = recovery.map(|r| (r.intents, r.last_runs)).unwrap_or_default();
+    let (intents, last_runs) = recovery
+        .map(|r| (r.intents, r.last_runs))
+        .unwrap_or_default();
     let mut names = units(layout);
     names.extend(intents.iter().map(|i| i.unit.clone()));
     names.sort();
@@ -48,7 +57,10 @@ pub(crate) fn status(layout: &Layout, fleet_file: Option<&Path>) -> Status {
     let folder = fleet_file.and_then(Path::parent).and_then(Path::file_name);
     let named = folder.map(|n| n.to_string_lossy().into_owned());
     Status {
-        fleet: remembered.map(|f| f.name).or(named).unwrap_or_else(|| "fleet".into()),
+        fleet: remembered
+            .map(|f| f.name)
+            .or(named)
+            .unwrap_or_else(|| "fleet".into()),
         profile: None,
         generated_at: Timestamp::now().to_string(),
         manager: None,
@@ -60,13 +72,22 @@ pub(crate) fn status(layout: &Layout, fleet_file: Option<&Path>) -> Status {
 
 fn summary(daemons: &[DaemonView]) -> Summary {
     let count = |state: State| daemons.iter().filter(|d| d.state == state).count();
-    let counts = State::ALL.into_iter().map(|s| (s.as_str().to_owned(), count(s))).collect();
-    Summary { total: daemons.len(), counts }
+    let counts = State::ALL
+        .into_iter()
+        .map(|s| (s.as_str().to_owned(), count(s)))
+        .collect();
+    Summary {
+        total: daemons.len(),
+        counts,
+    }
 }
 
 fn view(unit: &str, intent: Option<&Intent>, run: Option<&RunRow>, alive: bool) -> DaemonView {
     let (state, reason) = match intent.and_then(|i| i.hold.clone()) {
-        _ if alive => (State::Unknown, Some("its keeper is alive, nobody supervises it".into())),
+        _ if alive => (
+            State::Unknown,
+            Some("its keeper is alive, nobody supervises it".into()),
+        ),
         Some(hold) => (State::Held, Some(hold)),
         None => (State::Stopped, None),
     };

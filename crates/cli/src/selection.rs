@@ -31,7 +31,9 @@ pub(crate) fn units(
     for unit in known {
         let name = daemon_of(unit);
         if !fleet.daemons.contains_key(name) {
-            fleet.daemons.insert(name.to_owned(), stand_in(name, None, known));
+            fleet
+                .daemons
+                .insert(name.to_owned(), stand_in(name, None, known));
         }
     }
     select::units(&fleet, names).map_err(unknown)
@@ -58,7 +60,9 @@ pub(crate) fn views<'a>(
         for daemon in all {
             let name = daemon_of(&daemon.name);
             let category = daemon.category.clone();
-            fleet.daemons.insert(name.to_owned(), stand_in(name, category, &known));
+            fleet
+                .daemons
+                .insert(name.to_owned(), stand_in(name, category, &known));
         }
         select::units(&fleet, names).map_err(unknown)?
     };
@@ -67,14 +71,18 @@ pub(crate) fn views<'a>(
 
 /// What the fleet file says now, else what it last said, else nothing.
 fn declared(context: &Context, layout: &Layout) -> Fleet {
-    let from_file = context.fleet_file().ok().and_then(|path| {
-        eud_config::load(&path, &|name| std::env::var(name).ok()).ok()
-    });
+    let from_file = context
+        .fleet_file()
+        .ok()
+        .and_then(|path| eud_config::load(&path, &|name| std::env::var(name).ok()).ok());
     let remembered = || {
         let store = eud_store::Store::open_read_only(&layout.database()).ok()?;
         store.last_fleet().ok().flatten()
     };
-    from_file.map(|loaded| loaded.fleet).or_else(remembered).unwrap_or_default()
+    from_file
+        .map(|loaded| loaded.fleet)
+        .or_else(remembered)
+        .unwrap_or_default()
 }
 
 /// A daemon of which no more is known than its units.
@@ -92,10 +100,17 @@ fn stand_in(name: &str, category: Option<String>, known: &[String]) -> Daemon {
 
 /// A selection error as an error of a command.
 pub(crate) fn unknown(error: select::SelectError) -> Error {
-    Error::Unknown { name: error.term, suggestion: error.suggestion }
+    Error::Unknown {
+        name: error.term,
+        suggestion: error.suggestion,
+    }
 }
 
 fn distinct(names: &[String]) -> Vec<String> {
     let mut seen = BTreeSet::new();
-    names.iter().filter(|name| seen.insert(name.as_str())).cloned().collect()
+    names
+        .iter()
+        .filter(|name| seen.insert(name.as_str()))
+        .cloned()
+        .collect()
 }

@@ -67,7 +67,9 @@ pub(crate) struct Outcome {
 impl Outcome {
     /// Units with this verdict, in order.
     pub(crate) fn with(&self, verdict: Verdict) -> impl Iterator<Item = &DaemonView> {
-        self.daemons.iter().filter(move |d| self.verdicts.get(&d.name) == Some(&verdict))
+        self.daemons
+            .iter()
+            .filter(move |d| self.verdicts.get(&d.name) == Some(&verdict))
     }
 }
 
@@ -80,7 +82,11 @@ pub(crate) struct Before {
 impl Before {
     /// Remembers.
     pub(crate) fn of(status: &Status) -> Self {
-        let restarts = status.daemons.iter().map(|d| (d.name.clone(), d.restarts)).collect();
+        let restarts = status
+            .daemons
+            .iter()
+            .map(|d| (d.name.clone(), d.restarts))
+            .collect();
         Self { restarts }
     }
 }
@@ -122,11 +128,19 @@ fn running<'a>(
         State::Stopped => Verdict::Bad,
         State::Backoff => {
             let restarts = before.restarts.get(&daemon.name).copied().unwrap_or(0);
-            let wait = daemon.next_try_at.as_deref().and_then(parse).map_or(0.0, |at| {
-                (at.as_millisecond() - now.as_millisecond()) as f64 / 1000.0
-            });
+            let wait = daemon
+                .next_try_at
+                .as_deref()
+                .and_then(parse)
+                .map_or(0.0, |at| {
+                    (at.as_millisecond() - now.as_millisecond()) as f64 / 1000.0
+                });
             let hopeless = daemon.restarts.saturating_sub(restarts) > RESTARTS_MAX;
-            if hopeless || wait > PATIENCE_S { Verdict::Bad } else { Verdict::Open }
+            if hopeless || wait > PATIENCE_S {
+                Verdict::Bad
+            } else {
+                Verdict::Open
+            }
         }
         State::Waiting => {
             if !seen.insert(&daemon.name) {
@@ -134,11 +148,20 @@ fn running<'a>(
             }
             // What it merely wants or comes after does not keep it down for ever; what it needs
             // does.
-            let needs = daemon.reason.as_deref().is_some_and(|r| r.starts_with("needs"));
-            let lost = daemon.blocked_on.iter().filter_map(|on| all.get(on.as_str())).any(|on| {
-                running(on, all, before, now, seen) == Verdict::Bad
-            });
-            if needs && lost { Verdict::Bad } else { Verdict::Open }
+            let needs = daemon
+                .reason
+                .as_deref()
+                .is_some_and(|r| r.starts_with("needs"));
+            let lost = daemon
+                .blocked_on
+                .iter()
+                .filter_map(|on| all.get(on.as_str()))
+                .any(|on| running(on, all, before, now, seen) == Verdict::Bad);
+            if needs && lost {
+                Verdict::Bad
+            } else {
+                Verdict::Open
+            }
         }
     }
 }
@@ -159,7 +182,12 @@ impl<'a> Wait<'a> {
     pub(crate) fn begin(context: &'a Context) -> Result<Self, Error> {
         let mut notices = context.client()?;
         notices.subscribe()?;
-        Ok(Self { context, notices, started: Instant::now(), drawn: Live::default() })
+        Ok(Self {
+            context,
+            notices,
+            started: Instant::now(),
+            drawn: Live::default(),
+        })
     }
 
     /// Waits until every unit of `units` is settled, the limit is reached, or the manager has
@@ -217,7 +245,11 @@ impl<'a> Wait<'a> {
                 return Ok(true);
             }
             // Changes come in bursts: once one is there, only a moment is waited for more.
-            let moment = if changed { Duration::from_millis(2) } else { REDRAW_EVERY };
+            let moment = if changed {
+                Duration::from_millis(2)
+            } else {
+                REDRAW_EVERY
+            };
             match self.notices.notice(moment.min(left)) {
                 Ok(Notice::Transition(transition)) => {
                     changed |= units.contains(&transition.unit);
@@ -253,13 +285,22 @@ impl<'a> Wait<'a> {
         let settled = outcome.with(Verdict::Good).count();
         let progress = Progress {
             title,
-            counted: if goal == Goal::Running { "ready" } else { "stopped" },
+            counted: if goal == Goal::Running {
+                "ready"
+            } else {
+                "stopped"
+            },
             settled,
             total: outcome.verdicts.len(),
             open: outcome
                 .daemons
                 .iter()
-                .filter(|d| outcome.verdicts.get(&d.name).is_some_and(|v| *v != Verdict::Good))
+                .filter(|d| {
+                    outcome
+                        .verdicts
+                        .get(&d.name)
+                        .is_some_and(|v| *v != Verdict::Good)
+                })
                 .collect(),
             elapsed_s: self.started.elapsed().as_secs_f64(),
         };
@@ -279,7 +320,11 @@ impl<'a> Wait<'a> {
 /// `14:02:11 ● rag-drain  starting → ready`
 pub(crate) fn transition_line(transition: &Transition, screen: &crate::render::Screen) -> String {
     let at = Timestamp::from_millisecond(transition.at_ms).unwrap_or_default();
-    let reason = transition.reason.as_deref().map(one_line).unwrap_or_default();
+    let reason = transition
+        .reason
+        .as_deref()
+        .map(one_line)
+        .unwrap_or_default();
     let colon = if reason.is_empty() { "" } else { ": " };
     let text = format!(
         "{}  {} → {}{colon}{reason}",
@@ -292,9 +337,15 @@ pub(crate) fn transition_line(transition: &Transition, screen: &crate::render::S
 }
 
 fn take(outcome: &mut Outcome, units: &[String], goal: Goal, before: &Before, status: &Status) {
-    let all: BTreeMap<&str, &DaemonView> =
-        status.daemons.iter().map(|d| (d.name.as_str(), d)).collect();
-    outcome.daemons = units.iter().filter_map(|u| all.get(u.as_str()).copied().cloned()).collect();
+    let all: BTreeMap<&str, &DaemonView> = status
+        .daemons
+        .iter()
+        .map(|d| (d.name.as_str(), d))
+        .collect();
+    outcome.daemons = units
+        .iter()
+        .filter_map(|u| all.get(u.as_str()).copied().cloned())
+        .collect();
     let now = Timestamp::now();
     for unit in units {
         let verdict = all.get(unit.as_str()).map_or(Verdict::Good, |daemon| {

@@ -51,7 +51,9 @@ struct Fleet {
 
 impl Fleet {
     fn new(text: &str) -> Self {
-        let fleet = Self { folder: tempfile::tempdir().unwrap() };
+        let fleet = Self {
+            folder: tempfile::tempdir().unwrap(),
+        };
         fleet.write(text);
         fleet
     }
@@ -66,9 +68,14 @@ impl Fleet {
 
     fn command(&self, line: &str) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_eud"));
-        command.args(line.split_whitespace()).current_dir(self.path());
+        command
+            .args(line.split_whitespace())
+            .current_dir(self.path());
         command.env("EUD_KEEPER", env!("CARGO_BIN_EXE_eud-keeper"));
-        command.env_remove("EUD_STATE").env_remove("COLUMNS").stdin(Stdio::null());
+        command
+            .env_remove("EUD_STATE")
+            .env_remove("COLUMNS")
+            .stdin(Stdio::null());
         command
     }
 
@@ -94,7 +101,11 @@ impl Fleet {
     fn daemon(&self, name: &str) -> Value {
         let status = self.json("status", 0);
         let daemons = status["daemons"].as_array().unwrap();
-        daemons.iter().find(|d| d["name"] == name).cloned().unwrap_or_else(|| panic!("{status}"))
+        daemons
+            .iter()
+            .find(|d| d["name"] == name)
+            .cloned()
+            .unwrap_or_else(|| panic!("{status}"))
     }
 
     fn manager_pid(&self) -> Option<String> {
@@ -107,7 +118,11 @@ impl Drop for Fleet {
         // A manager that a test has left unsupervised ones behind takes them back first.
         if self.path().join(".eud").exists() {
             let _ = self.command("down").output();
-            if !self.command("down").output().is_ok_and(|o| o.status.success()) {
+            if !self
+                .command("down")
+                .output()
+                .is_ok_and(|o| o.status.success())
+            {
                 let _ = self.command("up --wait 0s").output();
                 let _ = self.command("down").output();
             }
@@ -134,20 +149,30 @@ impl Ran {
 
     #[track_caller]
     fn says(&self, words: &str) -> &Self {
-        assert!(self.out.contains(words) || self.err.contains(words), "no {words:?} in {self}");
+        assert!(
+            self.out.contains(words) || self.err.contains(words),
+            "no {words:?} in {self}"
+        );
         self
     }
 
     #[track_caller]
     fn says_not(&self, words: &str) -> &Self {
-        assert!(!self.out.contains(words) && !self.err.contains(words), "{words:?} in {self}");
+        assert!(
+            !self.out.contains(words) && !self.err.contains(words),
+            "{words:?} in {self}"
+        );
         self
     }
 }
 
 impl std::fmt::Display for Ran {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "`eud {}` ended with {}\n{}\n{}", self.line, self.code, self.out, self.err)
+        write!(
+            f,
+            "`eud {}` ended with {}\n{}\n{}",
+            self.line, self.code, self.out, self.err
+        )
     }
 }
 
@@ -170,9 +195,20 @@ fn alive(pid: &Value) -> bool {
 #[test]
 fn a_fleet_comes_up_and_goes_down() {
     let fleet = Fleet::new(FLEET);
-    fleet.eud("status", 4).says("no manager is running").says("eud up");
-    fleet.eud("up", 0).says("started the manager").says("3 daemons up in");
-    fleet.eud("status", 0).says("3 daemons").says("1 ready").says("1 up").says("1 done");
+    fleet
+        .eud("status", 4)
+        .says("no manager is running")
+        .says("eud up");
+    fleet
+        .eud("up", 0)
+        .says("started the manager")
+        .says("3 daemons up in");
+    fleet
+        .eud("status", 0)
+        .says("3 daemons")
+        .says("1 ready")
+        .says("1 up")
+        .says("1 done");
     let pid = fleet.daemon("db")["pid"].clone();
     assert!(alive(&pid));
     fleet.eud("up", 0).says("nothing to do");
@@ -185,7 +221,9 @@ fn a_fleet_comes_up_and_goes_down() {
 #[test]
 fn a_profile_is_brought_up_alone() {
     let fleet = Fleet::new(FLEET);
-    fleet.eud("up --profile sone", 5).says("did you mean `some`?");
+    fleet
+        .eud("up --profile sone", 5)
+        .says("did you mean `some`?");
     assert!(!fleet.path().join(".eud").exists());
     fleet.eud("up --profile some", 0);
     assert_eq!(fleet.daemon("db")["state"], "ready");
@@ -197,13 +235,21 @@ fn stop_start_and_restart_say_what_happened() {
     let fleet = Fleet::new(FLEET);
     fleet.eud("up", 0);
     let before = fleet.daemon("db")["pid"].clone();
-    fleet.eud("restart db", 0).says("restarted db (run ").says("ready in").says("restarted api");
+    fleet
+        .eud("restart db", 0)
+        .says("restarted db (run ")
+        .says("ready in")
+        .says("restarted api");
     assert_ne!(fleet.daemon("db")["pid"], before);
-    fleet.eud("stop category:web", 0).says("stopped api (exit SIGTERM in");
+    fleet
+        .eud("stop category:web", 0)
+        .says("stopped api (exit SIGTERM in");
     assert_eq!(fleet.daemon("api")["state"], "stopped");
     assert_eq!(fleet.daemon("db")["state"], "ready");
     fleet.eud("start api", 0).says("started api");
-    fleet.eud("stop nothing", 5).says("nothing is called `nothing`");
+    fleet
+        .eud("stop nothing", 5)
+        .says("nothing is called `nothing`");
     fleet.eud("stop dv", 5).says("did you mean `db`?");
     let json = fleet.json("restart api", 0);
     assert_eq!(json["ok"], true);
@@ -214,9 +260,19 @@ fn stop_start_and_restart_say_what_happened() {
 fn a_hold_holds_until_it_is_released() {
     let fleet = Fleet::new(FLEET);
     fleet.eud("up", 0);
-    let held = Ran::of("hold", &fleet.command("hold api -m").arg("key leaked").output().unwrap());
+    let held = Ran::of(
+        "hold",
+        &fleet
+            .command("hold api -m")
+            .arg("key leaked")
+            .output()
+            .unwrap(),
+    );
     held.says("held api (key leaked)");
-    fleet.eud("start api", 7).says("`api` is held: key leaked").says("eud release api");
+    fleet
+        .eud("start api", 7)
+        .says("`api` is held: key leaked")
+        .says("eud release api");
     fleet.eud("release api", 0).says("released api");
     fleet.eud("start api", 0);
 }
@@ -225,20 +281,35 @@ fn a_hold_holds_until_it_is_released() {
 fn a_signal_is_sent() {
     let fleet = Fleet::new(FLEET);
     fleet.eud("up", 0);
-    fleet.eud("kill TERM api", 0).says("sent SIGTERM to api (pid ");
-    eventually("api is restarted", || (fleet.daemon("api")["restarts"] == 1).then_some(()));
-    fleet.eud("kill TERM migrate", 7).says("no process to signal");
+    fleet
+        .eud("kill TERM api", 0)
+        .says("sent SIGTERM to api (pid ");
+    eventually("api is restarted", || {
+        (fleet.daemon("api")["restarts"] == 1).then_some(())
+    });
+    fleet
+        .eud("kill TERM migrate", 7)
+        .says("no process to signal");
 }
 
 #[test]
 fn what_fails_is_told_with_its_last_lines() {
     let fleet = Fleet::new(&format!("{FLEET}{BROKEN}"));
     let up = fleet.eud("up", 1);
-    up.says("broken is failed: exited with code 3").says("it is broken").says("really");
+    up.says("broken is failed: exited with code 3")
+        .says("it is broken")
+        .says("really");
     up.says("next: eud why broken").says("3 of 4 daemons up");
-    fleet.eud("status failing", 0).says("broken").says_not("api");
+    fleet
+        .eud("status failing", 0)
+        .says("broken")
+        .says_not("api");
     fleet.eud("status", 0).says("1 failing");
-    fleet.eud("why broken", 0).says("broken").says("it is broken").says("Fix first: broken.");
+    fleet
+        .eud("why broken", 0)
+        .says("broken")
+        .says("it is broken")
+        .says("Fix first: broken.");
     fleet.eud("start broken", 1);
 }
 
@@ -246,19 +317,32 @@ fn what_fails_is_told_with_its_last_lines() {
 fn logs_are_merged_and_need_no_manager() {
     let fleet = Fleet::new(FLEET);
     fleet.eud("up", 0);
-    fleet.eud("logs", 0).says("db says hello").says("api blue").says("migrated");
+    fleet
+        .eud("logs", 0)
+        .says("db says hello")
+        .says("api blue")
+        .says("migrated");
     fleet.eud("down", 0);
     let all = fleet.eud("logs", 0);
-    assert!(all.out.find("db says hello") < all.out.find("api blue"), "{all}");
+    assert!(
+        all.out.find("db says hello") < all.out.find("api blue"),
+        "{all}"
+    );
     fleet.eud("logs db --stderr --raw", 0);
     assert_eq!(fleet.eud("logs db --stderr --raw", 0).out, "trouble\n");
     assert_eq!(fleet.eud("logs --grep ^mig --raw", 0).out, "migrated\n");
-    fleet.eud("logs category:web", 0).says("api blue").says_not("hello");
+    fleet
+        .eud("logs category:web", 0)
+        .says("api blue")
+        .says_not("hello");
     fleet.eud("logs --grep (", 2).says("regular expression");
     fleet.eud("logs nobody", 5);
     let line = fleet.eud("logs api --json", 0).out;
     let value: Value = serde_json::from_str(line.trim()).unwrap();
-    assert_eq!((&value["daemon"], &value["stream"]), (&"api".into(), &"stdout".into()));
+    assert_eq!(
+        (&value["daemon"], &value["stream"]),
+        (&"api".into(), &"stdout".into())
+    );
     fleet.eud("logs --manager", 0).says("manager ended");
 }
 
@@ -273,17 +357,25 @@ fn followed_logs_show_each_line_once_across_rotations() {
     );
     let out = fs::File::create(fleet.path().join("followed")).unwrap();
     fs::create_dir_all(fleet.path().join(".eud/daemons/counter/log")).unwrap();
-    let mut follower =
-        fleet.command("logs -f -n all --raw counter").stdout(out).spawn().unwrap();
+    let mut follower = fleet
+        .command("logs -f -n all --raw counter")
+        .stdout(out)
+        .spawn()
+        .unwrap();
     fleet.eud("up", 0);
     let read = || fs::read_to_string(fleet.path().join("followed")).unwrap();
-    eventually("the last line", || read().contains("line 2999\n").then_some(()));
+    eventually("the last line", || {
+        read().contains("line 2999\n").then_some(())
+    });
     follower.kill().unwrap();
     follower.wait().unwrap();
     let expected: String = (0..3000).map(|n| format!("line {n}\n")).collect();
     assert_eq!(read(), expected);
     assert_eq!(fleet.eud("logs counter --raw -n all", 0).out, expected);
-    assert_eq!(fleet.eud("logs counter --raw -n 2", 0).out, "line 2998\nline 2999\n");
+    assert_eq!(
+        fleet.eud("logs counter --raw -n 2", 0).out,
+        "line 2998\nline 2999\n"
+    );
 }
 
 #[test]
@@ -304,7 +396,12 @@ fn runs_are_known_with_and_without_a_manager() {
 fn everything_known_of_one_daemon_is_shown() {
     let fleet = Fleet::new(FLEET);
     fleet.eud("up", 0);
-    fleet.eud("show api", 0).says("COLOR=blue").says("needs").says("declared in").says("up");
+    fleet
+        .eud("show api", 0)
+        .says("COLOR=blue")
+        .says("needs")
+        .says("declared in")
+        .says("up");
     assert_eq!(fleet.json("show api", 0)["view"]["name"], "api");
     fleet.eud("show nobody", 5);
 }
@@ -316,14 +413,19 @@ fn a_reload_says_what_restarts_and_why() {
     let pid = fleet.daemon("db")["pid"].clone();
     fleet.eud("reload", 0).says("nothing changed");
     fleet.write(&FLEET.replace("blue", "red"));
-    fleet.eud("reload", 0).says("api restarts: env changed").says("restarted api");
+    fleet
+        .eud("reload", 0)
+        .says("api restarts: env changed")
+        .says("restarted api");
     assert_eq!(fleet.daemon("db")["pid"], pid);
     fleet.eud("logs api --raw -n 1", 0).says("api red");
     fleet.write(&FLEET.replace("needs = [\"db\"]", "needs = [\"dv\"]"));
     fleet.eud("reload", 3).says("did you mean `db`?");
     fleet.eud("up", 3).says("nothing was changed");
     assert_eq!(fleet.daemon("db")["pid"], pid);
-    fleet.write(&format!("{FLEET}\n[daemons.extra]\nshell = \"exec sleep 1000\"\n"));
+    fleet.write(&format!(
+        "{FLEET}\n[daemons.extra]\nshell = \"exec sleep 1000\"\n"
+    ));
     fleet.eud("up", 0).says("extra is new");
     assert_eq!(fleet.daemon("extra")["state"], "up");
 }
@@ -334,12 +436,20 @@ fn a_fleet_file_is_checked_and_written() {
     fleet.eud("check", 3).says("b").says("1 error in eud.toml");
     assert_eq!(fleet.json("check", 3)["ok"], false);
     fleet.eud("up", 3);
-    assert!(!fleet.path().join(".eud").exists(), "nothing is created for an invalid fleet");
+    assert!(
+        !fleet.path().join(".eud").exists(),
+        "nothing is created for an invalid fleet"
+    );
     fleet.write(FLEET);
-    fleet.eud("check", 0).says("eud.toml is valid: 3 daemons, 1 profile, no warnings");
+    fleet
+        .eud("check", 0)
+        .says("eud.toml is valid: 3 daemons, 1 profile, no warnings");
     fleet.eud("init", 2).says("is there already");
     fs::remove_file(fleet.path().join("eud.toml")).unwrap();
-    fleet.eud("check", 3).says("no fleet file found").says("eud init");
+    fleet
+        .eud("check", 3)
+        .says("no fleet file found")
+        .says("eud init");
     fleet.eud("init", 0).says("wrote");
     fleet.eud("check", 0);
     let schema: Value = serde_json::from_str(&fleet.eud("schema", 0).out).unwrap();
@@ -352,7 +462,8 @@ fn an_upgrade_keeps_every_process() {
     fleet.eud("up", 0);
     let (pid, manager) = (fleet.daemon("db")["pid"].clone(), fleet.manager_pid());
     let up = fleet.eud("upgrade", 0);
-    up.says("2 running daemons: every process id is as before").says("replaced manager");
+    up.says("2 running daemons: every process id is as before")
+        .says("replaced manager");
     assert_eq!(fleet.daemon("db")["pid"], pid);
     assert_ne!(fleet.manager_pid(), manager);
 }
@@ -365,7 +476,9 @@ fn daemons_outlive_a_manager_that_is_told_to_keep_them() {
     fleet.eud("down --keep-daemons", 0).says("2 daemons go on");
     assert!(alive(&pid));
     let status = fleet.eud("status", 4);
-    status.says("its keeper is alive").says("no manager is running");
+    status
+        .says("its keeper is alive")
+        .says("no manager is running");
     fleet.eud("down", 4).says("2 run without one: api, db");
     fleet.eud("up", 0);
     assert_eq!(fleet.daemon("db")["pid"], pid);
@@ -375,8 +488,13 @@ fn daemons_outlive_a_manager_that_is_told_to_keep_them() {
 fn a_graph_is_drawn_without_a_manager() {
     let fleet = Fleet::new(FLEET);
     assert_eq!(fleet.eud("graph", 0).out, "api\n└── db\nmigrate\n");
-    fleet.eud("graph --format mermaid", 0).says("flowchart LR").says("-->");
-    fleet.eud("graph --format dot", 0).says("\"api\" -> \"db\";");
+    fleet
+        .eud("graph --format mermaid", 0)
+        .says("flowchart LR")
+        .says("-->");
+    fleet
+        .eud("graph --format dot", 0)
+        .says("\"api\" -> \"db\";");
     assert_eq!(fleet.eud("graph migrate", 0).out, "migrate\n");
 }
 
@@ -388,17 +506,30 @@ fn a_run_by_hand_passes_output_and_code_on() {
         Ran::of("run", &output)
     };
     let ran = run(&["--", "sh", "-c", "echo out; echo err >&2; exit 7"]);
-    assert_eq!((ran.code, ran.out.as_str(), ran.err.as_str()), (7, "out\n", "err\n"), "{ran}");
+    assert_eq!(
+        (ran.code, ran.out.as_str(), ran.err.as_str()),
+        (7, "out\n", "err\n"),
+        "{ran}"
+    );
     let late = run(&["--timeout", "100ms", "--", "sleep", "1000"]);
     assert_eq!(late.code, 124, "{late}");
     let missing = run(&["--", "./no-such-program"]);
     assert_eq!(missing.code, 127, "{missing}");
-    let detached = run(&["--detach", "--json", "--", "sh", "-c", "echo later; exec sleep 1000"]);
+    let detached = run(&[
+        "--detach",
+        "--json",
+        "--",
+        "sh",
+        "-c",
+        "echo later; exec sleep 1000",
+    ]);
     let value: Value = serde_json::from_str(&detached.out).unwrap();
     assert!(alive(&value["pid"]));
     let log = PathBuf::from(value["log"].as_str().unwrap());
     eventually("its output", || {
-        fs::read_to_string(&log).ok().filter(|text| text.contains("stdout F later"))
+        fs::read_to_string(&log)
+            .ok()
+            .filter(|text| text.contains("stdout F later"))
     });
     // By its keeper, as whoever holds the folder may.
     let socket = PathBuf::from(value["folder"].as_str().unwrap()).join("control.sock");
@@ -413,23 +544,36 @@ fn an_interrupted_run_by_hand_leaves_nothing_behind() {
     let script = "sleep 1000 & echo $! > child; trap '' INT; echo ready; wait";
     let out = fs::File::create(fleet.path().join("out")).unwrap();
     let mut command = fleet.command("run --grace 1s --");
-    let mut eud = command.args(["sh", "-c", script]).stdout(out).spawn().unwrap();
+    let mut eud = command
+        .args(["sh", "-c", script])
+        .stdout(out)
+        .spawn()
+        .unwrap();
     eventually("its output", || {
-        fs::read_to_string(fleet.path().join("out")).ok().filter(|t| t.contains("ready"))
+        fs::read_to_string(fleet.path().join("out"))
+            .ok()
+            .filter(|t| t.contains("ready"))
     });
     let pid = rustix::process::Pid::from_raw(i32::try_from(eud.id()).unwrap()).unwrap();
     rustix::process::kill_process(pid, rustix::process::Signal::INT).unwrap();
     let status = eud.wait().unwrap();
     assert_eq!(status.code(), Some(143), "stopped by TERM");
     let child = fs::read_to_string(fleet.path().join("child")).unwrap();
-    assert!(!Path::new("/proc").join(child.trim()).exists(), "the tree is gone");
+    assert!(
+        !Path::new("/proc").join(child.trim()).exists(),
+        "the tree is gone"
+    );
 }
 
 #[test]
 fn the_foreground_prints_and_ends_with_the_fleet() {
     let fleet = Fleet::new(FLEET);
     let out = fs::File::create(fleet.path().join("out")).unwrap();
-    let mut eud = fleet.command("up --foreground").stdout(out).spawn().unwrap();
+    let mut eud = fleet
+        .command("up --foreground")
+        .stdout(out)
+        .spawn()
+        .unwrap();
     eventually("db ready", || {
         let text = fs::read_to_string(fleet.path().join("out")).ok()?;
         text.contains("db  up → ready").then_some(())

@@ -12,8 +12,8 @@ use crate::args::{ChangeArgs, HoldArgs, KillArgs};
 use crate::context::{self, Context};
 use crate::error::{Error, code};
 use crate::logs;
-use crate::render::{Screen, reply};
 use crate::render::reply::Verb;
+use crate::render::{Screen, reply};
 use crate::settle::{Before, Goal, Outcome, Verdict, Wait};
 
 /// Log lines shown of a unit that is not as asked.
@@ -43,7 +43,14 @@ pub(crate) struct Change<'a> {
 /// # Errors
 /// As the client's.
 pub(crate) fn start(context: &Context, args: &ChangeArgs) -> Result<u8, Error> {
-    simple(context, args, "daemon.start", Verb::Start, Goal::Running, "starting")
+    simple(
+        context,
+        args,
+        "daemon.start",
+        Verb::Start,
+        Goal::Running,
+        "starting",
+    )
 }
 
 /// `eud restart`
@@ -51,7 +58,14 @@ pub(crate) fn start(context: &Context, args: &ChangeArgs) -> Result<u8, Error> {
 /// # Errors
 /// As the client's.
 pub(crate) fn restart(context: &Context, args: &ChangeArgs) -> Result<u8, Error> {
-    simple(context, args, "daemon.restart", Verb::Restart, Goal::Running, "restarting")
+    simple(
+        context,
+        args,
+        "daemon.restart",
+        Verb::Restart,
+        Goal::Running,
+        "restarting",
+    )
 }
 
 /// `eud stop`
@@ -59,7 +73,14 @@ pub(crate) fn restart(context: &Context, args: &ChangeArgs) -> Result<u8, Error>
 /// # Errors
 /// As the client's.
 pub(crate) fn stop(context: &Context, args: &ChangeArgs) -> Result<u8, Error> {
-    simple(context, args, "daemon.stop", Verb::Stop, Goal::Down, "stopping")
+    simple(
+        context,
+        args,
+        "daemon.stop",
+        Verb::Stop,
+        Goal::Down,
+        "stopping",
+    )
 }
 
 fn simple(
@@ -71,7 +92,17 @@ fn simple(
     title: &str,
 ) -> Result<u8, Error> {
     let params = json!({ "names": args.names });
-    run(context, &Change { method, params, verb, goal, limit: args.wait.wait, title })
+    run(
+        context,
+        &Change {
+            method,
+            params,
+            verb,
+            goal,
+            limit: args.wait.wait,
+            title,
+        },
+    )
 }
 
 /// `eud hold`
@@ -81,7 +112,17 @@ fn simple(
 pub(crate) fn hold(context: &Context, args: &HoldArgs) -> Result<u8, Error> {
     let params = json!({ "names": args.names, "reason": args.reason });
     let (verb, goal, limit) = (Verb::Hold, Goal::Down, args.wait.wait);
-    run(context, &Change { method: "daemon.hold", params, verb, goal, limit, title: "holding" })
+    run(
+        context,
+        &Change {
+            method: "daemon.hold",
+            params,
+            verb,
+            goal,
+            limit,
+            title: "holding",
+        },
+    )
 }
 
 /// `eud release`. What becomes of the daemons then is the profile's business: it is told, not
@@ -99,8 +140,15 @@ pub(crate) fn release(context: &Context, args: &ChangeArgs) -> Result<u8, Error>
     }
     let status = context::status(&mut client)?;
     let mut text = String::new();
-    for daemon in status.daemons.iter().filter(|d| accepted.affected.contains(&d.name)) {
-        text.push_str(&format!("released {} (now {})\n", daemon.name, daemon.state));
+    for daemon in status
+        .daemons
+        .iter()
+        .filter(|d| accepted.affected.contains(&d.name))
+    {
+        text.push_str(&format!(
+            "released {} (now {})\n",
+            daemon.name, daemon.state
+        ));
     }
     text.push_str(&reply::asides(&accepted, &context.screen()));
     context::print(&text)?;
@@ -124,7 +172,11 @@ pub(crate) fn kill(context: &Context, args: &KillArgs) -> Result<u8, Error> {
     let signal = signal.strip_prefix("SIG").unwrap_or(&signal);
     let mut text = String::new();
     for unit in &accepted.affected {
-        let pid = status.daemons.iter().find(|d| d.name == *unit).and_then(|d| d.pid);
+        let pid = status
+            .daemons
+            .iter()
+            .find(|d| d.name == *unit)
+            .and_then(|d| d.pid);
         let pid = pid.map(|pid| format!(" (pid {pid})")).unwrap_or_default();
         text.push_str(&format!("sent SIG{signal} to {unit}{pid}\n"));
     }
@@ -164,7 +216,14 @@ fn finish(
         .chain(accepted.restarted.iter().map(|(unit, _)| unit))
         .cloned()
         .collect();
-    wait.until(client, &units, change.goal, before, change.limit, change.title)
+    wait.until(
+        client,
+        &units,
+        change.goal,
+        before,
+        change.limit,
+        change.title,
+    )
 }
 
 /// Says what became of each unit and gives the exit code.
@@ -248,7 +307,10 @@ pub(crate) fn trouble(
 
 fn last_log(layout: &Layout, unit: &str) -> Vec<String> {
     let lines = logs::last_lines(&layout.logs(unit), LOG_LINES);
-    lines.iter().map(|line| String::from_utf8_lossy(&line.text).into_owned()).collect()
+    lines
+        .iter()
+        .map(|line| String::from_utf8_lossy(&line.text).into_owned())
+        .collect()
 }
 
 /// 1 when something is not as asked, 6 when only time ran out, else 0. Not waiting is not running

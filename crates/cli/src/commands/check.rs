@@ -41,7 +41,12 @@ pub(crate) fn run(context: &Context) -> Result<u8, Error> {
     let screen = context.screen();
     let mut text = String::new();
     if !loaded.warnings.is_empty() {
-        text = eud_config::render(&loaded.warnings, &loaded.sources, screen.color, screen.width);
+        text = eud_config::render(
+            &loaded.warnings,
+            &loaded.sources,
+            screen.color,
+            screen.width,
+        );
         text.push('\n');
     }
     let (daemons, profiles) = (fleet.daemons.len(), loaded.profiles.len());
@@ -56,7 +61,11 @@ pub(crate) fn run(context: &Context) -> Result<u8, Error> {
         },
     ));
     for (profile, members) in &loaded.profiles {
-        let own = if fleet.profile.as_ref() == Some(profile) { " (default)" } else { "" };
+        let own = if fleet.profile.as_ref() == Some(profile) {
+            " (default)"
+        } else {
+            ""
+        };
         let word = plural(members.len(), "daemon", "daemons");
         text.push_str(&format!("  {profile}{own}: {} {word}\n", members.len()));
     }
@@ -78,18 +87,28 @@ fn load_whole(context: &Context, path: &Path) -> Result<Loaded, Error> {
         let width = context.screen().width;
         let shown = eud_config::render(&invalid.diagnostics, &invalid.sources, color, width);
         let summary = eud_config::summary(&invalid.diagnostics);
-        let rendered =
-            format!("{}\n{summary} in {}; nothing was changed", shown.trim_end(), name_of(path));
-        Error::Invalid { rendered, diagnostics: json!(invalid.diagnostics) }
+        let rendered = format!(
+            "{}\n{summary} in {}; nothing was changed",
+            shown.trim_end(),
+            name_of(path)
+        );
+        Error::Invalid {
+            rendered,
+            diagnostics: json!(invalid.diagnostics),
+        }
     })
 }
 
 fn name_of(path: &Path) -> String {
-    path.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned())
+    path.file_name()
+        .map_or_else(String::new, |name| name.to_string_lossy().into_owned())
 }
 
 /// A profile that the fleet does not have.
 pub(crate) fn unknown_profile(fleet: &Fleet, profile: &str) -> Error {
     let suggestion = nearest(profile, fleet.profiles.keys().map(String::as_str));
-    Error::Unknown { name: format!("profile:{profile}"), suggestion }
+    Error::Unknown {
+        name: format!("profile:{profile}"),
+        suggestion,
+    }
 }

@@ -36,7 +36,14 @@ pub(crate) fn run(context: &Context, args: &DownArgs) -> Result<u8, Error> {
         // for.
         let units: Vec<String> = running(&before);
         let title = format!("bringing down {}", before.fleet);
-        wait.until(&mut client, &units, Goal::Down, &Before::of(&before), args.wait, &title)?;
+        wait.until(
+            &mut client,
+            &units,
+            Goal::Down,
+            &Before::of(&before),
+            args.wait,
+            &title,
+        )?;
     }
     launch::until_gone(&layout, args.wait.saturating_sub(began.elapsed()))?;
     let left = offline::alive(&layout);
@@ -45,7 +52,10 @@ pub(crate) fn run(context: &Context, args: &DownArgs) -> Result<u8, Error> {
 }
 
 fn running(status: &Status) -> Vec<String> {
-    let alive = status.daemons.iter().filter(|d| d.pid.is_some() || d.state.may_be_alive());
+    let alive = status
+        .daemons
+        .iter()
+        .filter(|d| d.pid.is_some() || d.state.may_be_alive());
     alive.map(|d| d.name.clone()).collect()
 }
 
@@ -57,7 +67,11 @@ fn tell(
     left: &[String],
     took: &str,
 ) -> Result<u8, Error> {
-    let exit = if left.is_empty() || args.keep_daemons { code::OK } else { code::NOT_AS_ASKED };
+    let exit = if left.is_empty() || args.keep_daemons {
+        code::OK
+    } else {
+        code::NOT_AS_ASKED
+    };
     if context.common.json {
         context::print_json(&json!({
             "accepted": accepted, "ok": exit == code::OK, "alive": left,
@@ -67,12 +81,18 @@ fn tell(
     let stopped = running(before).len();
     let text = if args.keep_daemons {
         let word = plural(left.len(), "daemon goes", "daemons go");
-        format!("the manager has ended; {} {word} on unsupervised until `eud up`\n", left.len())
+        format!(
+            "the manager has ended; {} {word} on unsupervised until `eud up`\n",
+            left.len()
+        )
     } else if left.is_empty() {
         let word = plural(stopped, "daemon", "daemons");
         format!("stopped {stopped} {word} and the manager in {took}\n")
     } else {
-        format!("the manager has ended, but these still run: {}\n", left.join(", "))
+        format!(
+            "the manager has ended, but these still run: {}\n",
+            left.join(", ")
+        )
     };
     context::print(&text)?;
     Ok(exit)
@@ -82,7 +102,10 @@ fn without_manager(context: &Context, socket: std::path::PathBuf) -> Result<u8, 
     let left = offline::alive(&context.layout()?);
     if !left.is_empty() {
         let why = format!("{} run without one: {}", left.len(), left.join(", "));
-        return Err(Error::NoManager { socket, why: Some(why) });
+        return Err(Error::NoManager {
+            socket,
+            why: Some(why),
+        });
     }
     if context.common.json {
         context::print_json(&json!({ "ok": true, "alive": left }))?;

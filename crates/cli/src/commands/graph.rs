@@ -23,11 +23,19 @@ pub(crate) fn run(context: &Context, args: &GraphArgs) -> Result<(), Error> {
         let named = select::expand(&fleet, &args.names).map_err(selection::unknown)?;
         select::closure(&fleet, named)
     };
-    let states = context.client().and_then(|mut c| context::status(&mut c)).map_or_else(
-        |_| BTreeMap::new(),
-        |status| worst(status.daemons.into_iter().map(|d| (d.name, d.state))),
-    );
-    let graph = Graph { fleet: &fleet, chosen, states, wiring: args.wiring };
+    let states = context
+        .client()
+        .and_then(|mut c| context::status(&mut c))
+        .map_or_else(
+            |_| BTreeMap::new(),
+            |status| worst(status.daemons.into_iter().map(|d| (d.name, d.state))),
+        );
+    let graph = Graph {
+        fleet: &fleet,
+        chosen,
+        states,
+        wiring: args.wiring,
+    };
     if context.common.json {
         let edges: Vec<_> = graph
             .fleet

@@ -47,8 +47,8 @@ pub(crate) fn run(context: &Context, args: &LogsArgs) -> Result<(), Error> {
     let mut units = Vec::new();
     let mut merge = Merge::default();
     for (unit, folder) in folders.now() {
-        let reader = UnitReader::open(&folder, filter.start)
-            .map_err(|e| Error::file("read", &folder, e))?;
+        let reader =
+            UnitReader::open(&folder, filter.start).map_err(|e| Error::file("read", &folder, e))?;
         merge.add(reader);
         units.push(unit);
     }
@@ -57,7 +57,11 @@ pub(crate) fn run(context: &Context, args: &LogsArgs) -> Result<(), Error> {
     }
     view.names(&units);
     history(&mut merge, &filter, &mut view, &units, args.follow)?;
-    if args.follow { follow(merge, &filter, &mut view, units, &folders) } else { Ok(()) }
+    if args.follow {
+        follow(merge, &filter, &mut view, units, &folders)
+    } else {
+        Ok(())
+    }
 }
 
 /// Which lines.
@@ -73,15 +77,26 @@ struct Filter {
 impl Filter {
     fn new(args: &LogsArgs, screen: &Screen) -> Result<Self, Error> {
         let moment = |text: &Option<String>| {
-            let at = text.as_ref().map(|t| parse_moment(t, &screen.clock)).transpose();
-            let usage = |what| Error::Usage { what, help: "`eud logs --help` has examples".into() };
+            let at = text
+                .as_ref()
+                .map(|t| parse_moment(t, &screen.clock))
+                .transpose();
+            let usage = |what| Error::Usage {
+                what,
+                help: "`eud logs --help` has examples".into(),
+            };
             let at = at.map_err(usage)?;
             Ok::<_, Error>(at.map(|at| i64::try_from(at.as_nanosecond()).unwrap_or(i64::MAX)))
         };
-        let grep = args.grep.as_deref().map(Regex::new).transpose().map_err(|e| Error::Usage {
-            what: format!("--grep is no regular expression: {e}"),
-            help: "put a \\ before characters that have a meaning, such as ( [ . *".into(),
-        })?;
+        let grep = args
+            .grep
+            .as_deref()
+            .map(Regex::new)
+            .transpose()
+            .map_err(|e| Error::Usage {
+                what: format!("--grep is no regular expression: {e}"),
+                help: "put a \\ before characters that have a meaning, such as ( [ . *".into(),
+            })?;
         let (since_ns, until_ns) = (moment(&args.since)?, moment(&args.until)?);
         let last = match args.lines {
             Some(Lines::All) => None,
@@ -95,14 +110,24 @@ impl Filter {
             (None, Some(count)) if plain => Start::Last(count),
             _ => Start::Oldest,
         };
-        Ok(Self { start, since_ns, until_ns, last, grep, stderr: args.stderr })
+        Ok(Self {
+            start,
+            since_ns,
+            until_ns,
+            last,
+            grep,
+            stderr: args.stderr,
+        })
     }
 
     fn takes(&self, line: &Line) -> bool {
         (!self.stderr || line.stream == Stream::Stderr)
             && self.since_ns.is_none_or(|since| line.at_ns >= since)
             && self.until_ns.is_none_or(|until| line.at_ns <= until)
-            && self.grep.as_ref().is_none_or(|grep| grep.is_match(&line.text))
+            && self
+                .grep
+                .as_ref()
+                .is_none_or(|grep| grep.is_match(&line.text))
     }
 }
 
@@ -121,7 +146,11 @@ impl Folders {
             [] => None,
             names => Some(selection::units(context, layout, names, &known)?),
         };
-        Ok(Self { layout: layout.clone(), chosen, manager: args.manager })
+        Ok(Self {
+            layout: layout.clone(),
+            chosen,
+            manager: args.manager,
+        })
     }
 
     fn now(&self) -> Vec<(String, std::path::PathBuf)> {
@@ -132,12 +161,18 @@ impl Folders {
             Some(units) => units.clone(),
             None => units_with_logs(&self.layout.daemons()),
         };
-        units.into_iter().map(|unit| (unit.clone(), self.layout.logs(&unit))).collect()
+        units
+            .into_iter()
+            .map(|unit| (unit.clone(), self.layout.logs(&unit)))
+            .collect()
     }
 
     fn nothing(&self) -> Error {
         Error::Usage {
-            what: format!("there are no logs yet in {}", self.layout.daemons().display()),
+            what: format!(
+                "there are no logs yet in {}",
+                self.layout.daemons().display()
+            ),
             help: "`eud up` starts the fleet".into(),
         }
     }
@@ -246,7 +281,13 @@ impl View {
             _ => Form::Person,
         };
         let out = BufWriter::with_capacity(64 << 10, io::stdout());
-        Self { out, form, screen, names: BTreeMap::new(), second: (i64::MIN, String::new()) }
+        Self {
+            out,
+            form,
+            screen,
+            names: BTreeMap::new(),
+            second: (i64::MIN, String::new()),
+        }
     }
 
     fn names(&mut self, units: &[String]) {
@@ -264,7 +305,10 @@ impl View {
 
     fn write(&mut self, unit: &str, line: &Line) -> Result<(), Error> {
         let written = match self.form {
-            Form::Raw => self.out.write_all(&line.text).and_then(|()| self.out.write_all(b"\n")),
+            Form::Raw => self
+                .out
+                .write_all(&line.text)
+                .and_then(|()| self.out.write_all(b"\n")),
             Form::Json => writeln!(self.out, "{}", json(unit, line)),
             Form::Person => self.write_for_person(unit, line),
         };
@@ -272,7 +316,10 @@ impl View {
     }
 
     fn write_for_person(&mut self, unit: &str, line: &Line) -> io::Result<()> {
-        let (second, nanos) = (line.at_ns.div_euclid(1_000_000_000), line.at_ns.rem_euclid(1_000_000_000));
+        let (second, nanos) = (
+            line.at_ns.div_euclid(1_000_000_000),
+            line.at_ns.rem_euclid(1_000_000_000),
+        );
         if self.second.0 != second {
             let at = Timestamp::from_second(second).unwrap_or_default();
             let text = match self.screen.verbose {
@@ -287,10 +334,19 @@ impl View {
             Stream::Stdout => Ink::Dim.paint(self.screen.color, "│"),
             Stream::Stderr => Ink::Red.paint(self.screen.color, "┃"),
         };
-        write!(self.out, "{} {name}{bar} ", Ink::Dim.paint(self.screen.color, &time))?;
+        write!(
+            self.out,
+            "{} {name}{bar} ",
+            Ink::Dim.paint(self.screen.color, &time)
+        )?;
         // A carriage return would overwrite time and name.
-        self.out.write_all(line.text.strip_suffix(b"\r").unwrap_or(&line.text))?;
-        let reset: &[u8] = if self.screen.color && line.text.contains(&0x1b) { b"\x1b[0m\n" } else { b"\n" };
+        self.out
+            .write_all(line.text.strip_suffix(b"\r").unwrap_or(&line.text))?;
+        let reset: &[u8] = if self.screen.color && line.text.contains(&0x1b) {
+            b"\x1b[0m\n"
+        } else {
+            b"\n"
+        };
         self.out.write_all(reset)
     }
 

@@ -53,7 +53,10 @@ pub(crate) fn foreground(
     let json = context.common.json;
     let printer = std::thread::spawn(move || {
         for transition in printed {
-            let screen = crate::render::Screen { clock: crate::render::time::Clock::system(), ..screen.clone() };
+            let screen = crate::render::Screen {
+                clock: crate::render::time::Clock::system(),
+                ..screen.clone()
+            };
             let line = match json {
                 true => serde_json::json!(transition).to_string() + "\n",
                 false => transition_line(&transition, &screen),
@@ -81,9 +84,13 @@ pub(crate) fn foreground(
 
 fn failure(error: ServerError) -> Error {
     match error {
-        ServerError::Manager(ManagerError::FleetInvalid { diagnostics, rendered }) => {
-            Error::Invalid { rendered, diagnostics }
-        }
+        ServerError::Manager(ManagerError::FleetInvalid {
+            diagnostics,
+            rendered,
+        }) => Error::Invalid {
+            rendered,
+            diagnostics,
+        },
         other => Error::Internal(other.to_string()),
     }
 }

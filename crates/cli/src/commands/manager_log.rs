@@ -23,18 +23,29 @@ const FOLLOW_EVERY: Duration = Duration::from_millis(100);
 pub(crate) fn run(context: &Context, args: &LogsArgs) -> Result<(), Error> {
     let path = context.layout()?.manager_log();
     let unreadable = |e| Error::file("read", &path, e);
-    let grep = args.grep.as_deref().map(Regex::new).transpose().map_err(|e| Error::Usage {
-        what: format!("--grep is no regular expression: {e}"),
-        help: "put a \\ before characters that have a meaning, such as ( [ . *".into(),
-    })?;
+    let grep = args
+        .grep
+        .as_deref()
+        .map(Regex::new)
+        .transpose()
+        .map_err(|e| Error::Usage {
+            what: format!("--grep is no regular expression: {e}"),
+            help: "put a \\ before characters that have a meaning, such as ( [ . *".into(),
+        })?;
     let mut file = File::open(&path).map_err(unreadable)?;
     // It is bounded: see `eud_manager::MANAGER_LOG_BYTES_MAX`.
     let mut bytes = Vec::new();
     file.read_to_end(&mut bytes).map_err(unreadable)?;
     let wanted = |line: &&[u8]| grep.as_ref().is_none_or(|g| g.is_match(line));
-    let whole = bytes.iter().rposition(|b| *b == b'\n').map_or(0, |at| at + 1);
+    let whole = bytes
+        .iter()
+        .rposition(|b| *b == b'\n')
+        .map_or(0, |at| at + 1);
     let rest = bytes.split_off(whole);
-    let lines: Vec<&[u8]> = bytes.split_inclusive(|b| *b == b'\n').filter(wanted).collect();
+    let lines: Vec<&[u8]> = bytes
+        .split_inclusive(|b| *b == b'\n')
+        .filter(wanted)
+        .collect();
     let count = match args.lines {
         Some(Lines::All) => lines.len(),
         Some(Lines::Last(count)) => count,
@@ -42,7 +53,11 @@ pub(crate) fn run(context: &Context, args: &LogsArgs) -> Result<(), Error> {
     };
     write(&lines[lines.len().saturating_sub(count)..])?;
     if !args.follow {
-        return if rest.is_empty() { Ok(()) } else { write(&[&rest[..]]) };
+        return if rest.is_empty() {
+            Ok(())
+        } else {
+            write(&[&rest[..]])
+        };
     }
     let mut pending = rest;
     loop {
@@ -52,9 +67,17 @@ pub(crate) fn run(context: &Context, args: &LogsArgs) -> Result<(), Error> {
             file.metadata().is_ok_and(|own| own.ino() != now.ino())
         });
         file.read_to_end(&mut pending).map_err(unreadable)?;
-        let whole = pending.iter().rposition(|b| *b == b'\n').map_or(0, |at| at + 1);
+        let whole = pending
+            .iter()
+            .rposition(|b| *b == b'\n')
+            .map_or(0, |at| at + 1);
         let rest = pending.split_off(whole);
-        write(&pending.split_inclusive(|b| *b == b'\n').filter(wanted).collect::<Vec<_>>())?;
+        write(
+            &pending
+                .split_inclusive(|b| *b == b'\n')
+                .filter(wanted)
+                .collect::<Vec<_>>(),
+        )?;
         pending = rest;
         if rotated && let Ok(mut next) = File::open(&path) {
             next.seek(SeekFrom::Start(0)).map_err(unreadable)?;
@@ -65,6 +88,9 @@ pub(crate) fn run(context: &Context, args: &LogsArgs) -> Result<(), Error> {
 
 fn write(lines: &[&[u8]]) -> Result<(), Error> {
     let mut out = std::io::stdout().lock();
-    let written = lines.iter().try_for_each(|line| out.write_all(line)).and_then(|()| out.flush());
+    let written = lines
+        .iter()
+        .try_for_each(|line| out.write_all(line))
+        .and_then(|()| out.flush());
     written.map_err(Error::Output)
 }

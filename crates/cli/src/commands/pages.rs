@@ -23,7 +23,10 @@ pub(crate) fn schema() -> Result<(), Error> {
 pub(crate) fn completions(shell: Shell) -> Result<(), Error> {
     let mut text = Vec::new();
     clap_complete::generate(shell, &mut args::command(), "eud", &mut text);
-    std::io::stdout().lock().write_all(&text).map_err(Error::Output)
+    std::io::stdout()
+        .lock()
+        .write_all(&text)
+        .map_err(Error::Output)
 }
 
 /// `eud man`: one page, each command a section.
@@ -33,7 +36,10 @@ pub(crate) fn completions(shell: Shell) -> Result<(), Error> {
 pub(crate) fn man() -> Result<(), Error> {
     let mut text = Vec::new();
     render_man(&mut text).map_err(Error::Output)?;
-    std::io::stdout().lock().write_all(&text).map_err(Error::Output)
+    std::io::stdout()
+        .lock()
+        .write_all(&text)
+        .map_err(Error::Output)
 }
 
 fn render_man(out: &mut Vec<u8>) -> std::io::Result<()> {
@@ -46,14 +52,24 @@ fn render_man(out: &mut Vec<u8>) -> std::io::Result<()> {
     page.render_options_section(out)?;
     writeln!(out, ".SH COMMANDS")?;
     for sub in command.get_subcommands().filter(|sub| !sub.is_hide_set()) {
-        writeln!(out, ".SS \"{}\"", roff(&sub.clone().render_usage().to_string()))?;
+        writeln!(
+            out,
+            ".SS \"{}\"",
+            roff(&sub.clone().render_usage().to_string())
+        )?;
         let about = sub.get_about().map(ToString::to_string).unwrap_or_default();
         writeln!(out, "{}.", roff(&about))?;
         let common = Some("Common options");
-        for arg in sub.get_arguments().filter(|a| a.get_help_heading() != common && a.get_id() != "help")
+        for arg in sub
+            .get_arguments()
+            .filter(|a| a.get_help_heading() != common && a.get_id() != "help")
         {
             writeln!(out, ".TP\n\\fB{}\\fR", roff(&arg.to_string()))?;
-            writeln!(out, "{}", roff(&arg.get_help().map(ToString::to_string).unwrap_or_default()))?;
+            writeln!(
+                out,
+                "{}",
+                roff(&arg.get_help().map(ToString::to_string).unwrap_or_default())
+            )?;
         }
         if let Some(after) = sub.get_after_help() {
             writeln!(out, ".PP\n.nf\n{}\n.fi", roff(&after.to_string()))?;
@@ -92,7 +108,11 @@ NO_COLOR     no colour, when not empty";
 fn roff(text: &str) -> String {
     let lines = text.lines().map(|line| {
         let line = line.replace('\\', "\\e").replace('-', "\\-");
-        if line.starts_with(['.', '\'']) { format!("\\&{line}") } else { line }
+        if line.starts_with(['.', '\'']) {
+            format!("\\&{line}")
+        } else {
+            line
+        }
     });
     lines.collect::<Vec<_>>().join("\n")
 }
@@ -106,8 +126,13 @@ mod tests {
         let mut text = Vec::new();
         render_man(&mut text).unwrap();
         let text = String::from_utf8(text).unwrap();
-        for sub in args::command().get_subcommands().filter(|s| !s.is_hide_set()) {
-            let section = text.lines().any(|l| l.starts_with(".SS") && l.contains(sub.get_name()));
+        for sub in args::command()
+            .get_subcommands()
+            .filter(|s| !s.is_hide_set())
+        {
+            let section = text
+                .lines()
+                .any(|l| l.starts_with(".SS") && l.contains(sub.get_name()));
             assert!(section, "{}", sub.get_name());
         }
         assert!(!text.contains("eud manager"));

@@ -52,7 +52,9 @@ pub(crate) fn run(context: &Context, args: &RunArgs) -> Result<u8, Error> {
         env,
         cwd,
         grace_ms: u64::try_from(args.grace.as_millis()).unwrap_or(u64::MAX),
-        timeout_ms: args.timeout.map(|t| u64::try_from(t.as_millis()).unwrap_or(u64::MAX)),
+        timeout_ms: args
+            .timeout
+            .map(|t| u64::try_from(t.as_millis()).unwrap_or(u64::MAX)),
         ..LaunchSpec::default()
     };
     let program = keeper_path()?;
@@ -60,7 +62,11 @@ pub(crate) fn run(context: &Context, args: &RunArgs) -> Result<u8, Error> {
         .map_err(|e| Error::file("create", &place.task.join("keeper.log"), e))?;
     let started = spawn_keeper(&program, &place.run, &spec, stderr)
         .map_err(|e| Error::file("run", &program, e))?;
-    if args.detach { detach(context, &place, started) } else { attend(context, &place, started) }
+    if args.detach {
+        detach(context, &place, started)
+    } else {
+        attend(context, &place, started)
+    }
 }
 
 /// State beside the fleet file, or here when there is none: a run needs no fleet.
@@ -68,7 +74,9 @@ fn layout(context: &Context) -> Result<Layout, Error> {
     match context.layout() {
         Err(Error::NoFleetFile { .. }) if context.common.file.is_none() => {
             let here = std::path::absolute(".eud");
-            Ok(Layout::new(here.map_err(|e| Error::file("use", Path::new(".eud"), e))?))
+            Ok(Layout::new(
+                here.map_err(|e| Error::file("use", Path::new(".eud"), e))?,
+            ))
         }
         other => other,
     }
@@ -99,7 +107,13 @@ fn uuid_v7() -> Result<String, Error> {
     bytes[6] = 0x70 | bytes[6] & 0x0f;
     bytes[8] = 0x80 | bytes[8] & 0x3f;
     let hex: String = bytes.iter().map(|b| format!("{b:02x}")).collect();
-    let parts = [&hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..]];
+    let parts = [
+        &hex[..8],
+        &hex[8..12],
+        &hex[12..16],
+        &hex[16..20],
+        &hex[20..],
+    ];
     Ok(parts.join("-"))
 }
 
@@ -144,7 +158,11 @@ fn detach(context: &Context, place: &Place, started: Started) -> Result<u8, Erro
         }))?;
     } else {
         let pid = pid.map(|pid| format!(" (pid {pid})")).unwrap_or_default();
-        context::print(&format!("run {}{pid}\n  log: {}\n", place.id, log.display()))?;
+        context::print(&format!(
+            "run {}{pid}\n  log: {}\n",
+            place.id,
+            log.display()
+        ))?;
     }
     Ok(code::OK)
 }
@@ -156,12 +174,15 @@ fn attend(context: &Context, place: &Place, started: Started) -> Result<u8, Erro
         .map_err(|e| Error::Internal(format!("cannot listen to signals: {e}")))?;
     let mut keeper = Keeper::new(started.socket, LOOK_EVERY)?;
     let folder = place.task.join("log");
-    let mut log = UnitReader::open(&folder, Start::Oldest)
-        .map_err(|e| Error::file("read", &folder, e))?;
+    let mut log =
+        UnitReader::open(&folder, Start::Oldest).map_err(|e| Error::file("read", &folder, e))?;
     let mut interruptions = 0;
     loop {
         let gone = matches!(keeper.hear()?, Heard::Gone);
-        while let Some(line) = log.next_line().map_err(|e| Error::file("read", &folder, e))? {
+        while let Some(line) = log
+            .next_line()
+            .map_err(|e| Error::file("read", &folder, e))?
+        {
             show(&line)?;
         }
         if gone {
@@ -203,7 +224,9 @@ fn exit_code(record: &ExitRecord) -> u8 {
 
 fn show(line: &Line) -> Result<(), Error> {
     let write = |out: &mut dyn Write| {
-        out.write_all(&line.text).and_then(|()| out.write_all(b"\n")).and_then(|()| out.flush())
+        out.write_all(&line.text)
+            .and_then(|()| out.write_all(b"\n"))
+            .and_then(|()| out.flush())
     };
     let written = match line.stream {
         Stream::Stdout => write(&mut std::io::stdout().lock()),
@@ -230,7 +253,10 @@ impl Keeper {
         socket
             .set_read_timeout(Some(limit))
             .map_err(|e| Error::Internal(format!("cannot listen to the keeper: {e}")))?;
-        Ok(Self { socket, buffer: Vec::new() })
+        Ok(Self {
+            socket,
+            buffer: Vec::new(),
+        })
     }
 
     /// A request that the keeper no longer takes is one it no longer needs.
@@ -282,7 +308,10 @@ mod tests {
         assert_eq!(exit_code(&record(EndReason::Stopped, None, Some(15))), 143);
         assert_eq!(exit_code(&record(EndReason::Timeout, Some(0), None)), 124);
         assert_eq!(exit_code(&record(EndReason::SpawnFailed, None, None)), 127);
-        assert_eq!(exit_code(&record(EndReason::KeeperLost, None, None)), code::INTERNAL);
+        assert_eq!(
+            exit_code(&record(EndReason::KeeperLost, None, None)),
+            code::INTERNAL
+        );
     }
 
     #[test]

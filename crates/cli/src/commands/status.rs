@@ -55,7 +55,10 @@ fn without_manager(context: &Context, args: &StatusArgs) -> Result<(), Error> {
     if context.common.json {
         context::print_json(&known)
     } else {
-        let args = StatusArgs { all: true, ..args.clone() };
+        let args = StatusArgs {
+            all: true,
+            ..args.clone()
+        };
         context::print(&shown(context, &args, &known))
     }
 }
@@ -82,15 +85,25 @@ fn chosen(context: &Context, args: &StatusArgs, mut status: Status) -> Result<St
         .which
         .iter()
         .partition(|word| !is_name(word) && status::class_of(word).is_some());
-    let states: Vec<_> = classes.iter().filter_map(|c| status::class_of(c)).flatten().collect();
+    let states: Vec<_> = classes
+        .iter()
+        .filter_map(|c| status::class_of(c))
+        .flatten()
+        .collect();
     let names: Vec<String> = names.into_iter().cloned().collect();
     let mut daemons: Vec<DaemonView> = if names.is_empty() {
         status.daemons.clone()
     } else {
-        selection::views(context, &names, &status.daemons)?.into_iter().cloned().collect()
+        selection::views(context, &names, &status.daemons)?
+            .into_iter()
+            .cloned()
+            .collect()
     };
     daemons.retain(|d| states.is_empty() || states.contains(&d.state));
-    let mut summary = Summary { total: daemons.len(), ..Summary::default() };
+    let mut summary = Summary {
+        total: daemons.len(),
+        ..Summary::default()
+    };
     for state in eud_core::view::State::ALL {
         let count = daemons.iter().filter(|d| d.state == state).count();
         summary.counts.insert(state.as_str().to_owned(), count);

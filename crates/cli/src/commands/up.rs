@@ -40,7 +40,11 @@ pub(crate) fn run(context: &Context, args: &UpArgs) -> Result<u8, Error> {
     let asked_at = Timestamp::now();
     let wait = Wait::begin(context)?;
     let before = Before::of(&context::status(&mut client)?);
-    let mut accepted = if started { Accepted::default() } else { reload(context, &mut client, &file)? };
+    let mut accepted = if started {
+        Accepted::default()
+    } else {
+        reload(context, &mut client, &file)?
+    };
     let up: Accepted = client.call("fleet.up", &json!({ "profile": args.profile }))?;
     merge(&mut accepted, up);
     let units = concerned(&accepted, &mut client)?;
@@ -63,7 +67,11 @@ fn connect_or_start(
             if !context.common.json {
                 let pid = std::fs::read_to_string(layout.manager_pid()).unwrap_or_default();
                 let pid = pid.trim();
-                let pid = if pid.is_empty() { String::new() } else { format!(" (pid {pid})") };
+                let pid = if pid.is_empty() {
+                    String::new()
+                } else {
+                    format!(" (pid {pid})")
+                };
                 context::print(&format!("started the manager{pid}\n"))?;
             }
             Ok((client, true))
@@ -77,7 +85,10 @@ fn reload(context: &Context, client: &mut Client, file: &Path) -> Result<Accepte
     let info: Info = client.call("manager.info", &json!({}))?;
     if Path::new(&info.fleet_file) != file {
         return Err(Error::Usage {
-            what: format!("the manager here runs another fleet file: {}", info.fleet_file),
+            what: format!(
+                "the manager here runs another fleet file: {}",
+                info.fleet_file
+            ),
             help: "`eud down` it first, or give this fleet a state of its own with --state".into(),
         });
     }
@@ -150,7 +161,8 @@ fn tell(
     text.push_str(&trouble(context, outcome, &screen, limit)?);
     let good = outcome.with(Verdict::Good).count();
     let total = outcome.daemons.len();
-    let took = time::took((Timestamp::now().as_millisecond() - asked_at.as_millisecond()) as f64 / 1e3);
+    let took =
+        time::took((Timestamp::now().as_millisecond() - asked_at.as_millisecond()) as f64 / 1e3);
     let word = plural(total, "daemon", "daemons");
     let idle = !started && accepted.affected.is_empty() && accepted.restarted.is_empty();
     text.push_str(&if idle && good == total {
@@ -180,16 +192,35 @@ pub(crate) fn reload_command(context: &Context, limit: Duration) -> Result<u8, E
     if !context.common.json {
         let changes = reply::reloaded(&accepted, &screen);
         let none = changes.is_empty();
-        context::print(if none { "nothing changed that a daemon would notice\n" } else { &changes })?;
+        context::print(if none {
+            "nothing changed that a daemon would notice\n"
+        } else {
+            &changes
+        })?;
     }
     let status = context::status(&mut client)?;
     let wanted = |unit: &String| {
-        status.daemons.iter().any(|d| d.name == *unit && d.desired == eud_core::record::Desired::Up)
+        status
+            .daemons
+            .iter()
+            .any(|d| d.name == *unit && d.desired == eud_core::record::Desired::Up)
     };
     let restarted = accepted.restarted.iter().map(|(unit, _)| unit);
-    let units: Vec<String> =
-        accepted.affected.iter().chain(restarted).filter(|u| wanted(u)).cloned().collect();
-    let outcome = wait.until(&mut client, &units, Goal::Running, &before, limit, "reloading")?;
+    let units: Vec<String> = accepted
+        .affected
+        .iter()
+        .chain(restarted)
+        .filter(|u| wanted(u))
+        .cloned()
+        .collect();
+    let outcome = wait.until(
+        &mut client,
+        &units,
+        Goal::Running,
+        &before,
+        limit,
+        "reloading",
+    )?;
     let change = Change {
         method: "fleet.reload",
         params: json!({}),

@@ -33,7 +33,8 @@ pub(crate) fn run(context: &Context, limit: Duration) -> Result<u8, Error> {
     let fleet = PathBuf::from(&old.fleet_file);
     // A manager that cannot start with this file would leave the daemons unsupervised.
     super::check::load(context, &fleet)?;
-    let _: serde_json::Value = old_client.call("fleet.shutdown", &json!({ "keep_daemons": true }))?;
+    let _: serde_json::Value =
+        old_client.call("fleet.shutdown", &json!({ "keep_daemons": true }))?;
     launch::until_gone(&layout, limit)?;
     let mut client = launch::manager(&layout, &fleet, None)?;
     let new: Info = client.call("manager.info", &json!({}))?;
@@ -43,7 +44,11 @@ pub(crate) fn run(context: &Context, limit: Duration) -> Result<u8, Error> {
         .filter(|(unit, pid)| after.get(*unit) != Some(pid))
         .map(|(unit, _)| unit)
         .collect();
-    let exit = if changed.is_empty() { code::OK } else { code::NOT_AS_ASKED };
+    let exit = if changed.is_empty() {
+        code::OK
+    } else {
+        code::NOT_AS_ASKED
+    };
     let took = time::took(began.elapsed().as_secs_f64());
     if context.common.json {
         context::print_json(&json!({
@@ -59,7 +64,9 @@ pub(crate) fn run(context: &Context, limit: Duration) -> Result<u8, Error> {
     let total = before.len();
     let word = plural(total, "daemon", "daemons");
     if changed.is_empty() {
-        text.push_str(&format!("{total} running {word}: every process id is as before\n"));
+        text.push_str(&format!(
+            "{total} running {word}: every process id is as before\n"
+        ));
     } else {
         let names: Vec<&str> = changed.iter().map(|unit| unit.as_str()).collect();
         text.push_str(&format!(
@@ -73,7 +80,11 @@ pub(crate) fn run(context: &Context, limit: Duration) -> Result<u8, Error> {
 }
 
 fn processes(status: &Status) -> BTreeMap<String, u32> {
-    status.daemons.iter().filter_map(|d| Some((d.name.clone(), d.pid?))).collect()
+    status
+        .daemons
+        .iter()
+        .filter_map(|d| Some((d.name.clone(), d.pid?)))
+        .collect()
 }
 
 /// Process ids after, once every daemon that had one has one again or time is up.

@@ -35,7 +35,10 @@ pub(crate) fn run(context: &Context, args: &NameArgs) -> Result<(), Error> {
     let said: Vec<_> = said.collect();
     if context.common.json {
         let mut value = json!(explanation);
-        value["logs"] = said.iter().map(|(unit, lines)| json!({ "unit": unit, "lines": lines })).collect();
+        value["logs"] = said
+            .iter()
+            .map(|(unit, lines)| json!({ "unit": unit, "lines": lines }))
+            .collect();
         return context::print_json(&value);
     }
     context::print(&why::render(&explanation, &said, &screen))

@@ -56,7 +56,12 @@ pub(crate) fn parse(line: &[u8]) -> Option<Record<'_>> {
         b"P" => true,
         _ => return None,
     };
-    Some(Record { at_ns, stream, partial, text })
+    Some(Record {
+        at_ns,
+        stream,
+        partial,
+        text,
+    })
 }
 
 fn split(line: &[u8]) -> Option<(&[u8], &[u8])> {
@@ -115,7 +120,8 @@ fn parse_utc(text: &[u8]) -> Option<i64> {
 
 fn number(digits: &[u8]) -> Option<i64> {
     digits.iter().try_fold(0_i64, |value, byte| {
-        byte.is_ascii_digit().then(|| value * 10 + i64::from(byte - b'0'))
+        byte.is_ascii_digit()
+            .then(|| value * 10 + i64::from(byte - b'0'))
     })
 }
 
@@ -144,7 +150,11 @@ impl Joiner {
     pub(crate) fn feed(&mut self, raw: &[u8]) -> Option<Line> {
         let Some(record) = parse(raw) else {
             let text = raw.to_vec();
-            return Some(Line { at_ns: self.last_ns, stream: Stream::Stdout, text });
+            return Some(Line {
+                at_ns: self.last_ns,
+                stream: Stream::Stdout,
+                text,
+            });
         };
         self.last_ns = record.at_ns;
         let slot = &mut self.pending[record.stream as usize];
@@ -154,7 +164,11 @@ impl Joiner {
             text: Vec::new(),
         });
         line.text.extend_from_slice(record.text);
-        if record.partial && line.text.len() < LINE_BYTES_MAX { None } else { slot.take() }
+        if record.partial && line.text.len() < LINE_BYTES_MAX {
+            None
+        } else {
+            slot.take()
+        }
     }
 
     /// What is left of lines that never ended.
@@ -184,7 +198,10 @@ mod tests {
 
     #[test]
     fn empty_lines_and_offsets_are_records_too() {
-        for text in ["2026-11-23T14:02:11Z stdout F ", "2026-11-23T14:02:11Z stdout F"] {
+        for text in [
+            "2026-11-23T14:02:11Z stdout F ",
+            "2026-11-23T14:02:11Z stdout F",
+        ] {
             assert_eq!(parse(text.as_bytes()).unwrap().text, b"");
         }
         let offset = parse(b"2026-11-23T16:02:11+02:00 stdout F x").unwrap();
@@ -193,11 +210,16 @@ mod tests {
 
     #[test]
     fn the_quick_parser_agrees_with_the_general_one() {
-        for text in
-            ["1970-01-01T00:00:00Z", "2000-02-29T23:59:59.5Z", "2261-12-31T01:02:03.123456Z"]
-        {
+        for text in [
+            "1970-01-01T00:00:00Z",
+            "2000-02-29T23:59:59.5Z",
+            "2261-12-31T01:02:03.123456Z",
+        ] {
             let general: jiff::Timestamp = text.parse().unwrap();
-            assert_eq!(i128::from(parse_utc(text.as_bytes()).unwrap()), general.as_nanosecond());
+            assert_eq!(
+                i128::from(parse_utc(text.as_bytes()).unwrap()),
+                general.as_nanosecond()
+            );
         }
     }
 
@@ -208,7 +230,10 @@ mod tests {
         let other = joiner.feed(b"2026-11-23T14:02:12Z stderr F other").unwrap();
         assert_eq!(other.text, b"other");
         let whole = joiner.feed(b"2026-11-23T14:02:13Z stdout F two").unwrap();
-        assert_eq!((whole.text.as_slice(), whole.at_ns), (&b"one two"[..], 1_795_442_531_000_000_000));
+        assert_eq!(
+            (whole.text.as_slice(), whole.at_ns),
+            (&b"one two"[..], 1_795_442_531_000_000_000)
+        );
         assert!(joiner.finish().is_empty());
     }
 

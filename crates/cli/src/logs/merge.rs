@@ -39,7 +39,9 @@ impl Merge {
     /// # Errors
     /// When a log cannot be read.
     pub(crate) fn next_line(&mut self) -> io::Result<Option<(usize, Line)>> {
-        let Some(Reverse((_, unit))) = self.order.pop() else { return Ok(None) };
+        let Some(Reverse((_, unit))) = self.order.pop() else {
+            return Ok(None);
+        };
         let line = self.heads[unit].take();
         self.pull(unit)?;
         Ok(line.map(|line| (unit, line)))
@@ -48,7 +50,8 @@ impl Merge {
     /// What is left of lines whose ends were never written, in no particular order of units.
     pub(crate) fn finish(&mut self) -> Vec<(usize, Line)> {
         let each = self.readers.iter_mut().enumerate();
-        each.flat_map(|(unit, r)| r.finish().into_iter().map(move |l| (unit, l))).collect()
+        each.flat_map(|(unit, r)| r.finish().into_iter().map(move |l| (unit, l)))
+            .collect()
     }
 
     fn pull(&mut self, unit: usize) -> io::Result<()> {

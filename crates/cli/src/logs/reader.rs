@@ -138,12 +138,18 @@ impl UnitReader {
         let rest = self.buffer.split_off(self.taken);
         self.buffer.clear();
         (self.taken, self.searched) = (0, 0);
-        if rest.is_empty() { None } else { self.joiner.feed(&rest) }
+        if rest.is_empty() {
+            None
+        } else {
+            self.joiner.feed(&rest)
+        }
     }
 
     /// Position of the next newline in the buffer, or of a cut in a line without end.
     fn newline(&mut self) -> Option<usize> {
-        let found = self.buffer[self.searched..].iter().position(|b| *b == b'\n');
+        let found = self.buffer[self.searched..]
+            .iter()
+            .position(|b| *b == b'\n');
         match found {
             Some(at) => Some(self.searched + at),
             None => {
@@ -190,7 +196,10 @@ impl UnitReader {
             if self.current.is_some() {
                 // Files may have come and gone while there was no current one.
                 let older = self.older_than_current()?;
-                self.todo = older.into_iter().filter(|f| !self.known.contains(&f.stem)).collect();
+                self.todo = older
+                    .into_iter()
+                    .filter(|f| !self.known.contains(&f.stem))
+                    .collect();
                 self.known.extend(self.todo.iter().map(|f| f.stem.clone()));
                 if !self.todo.is_empty() {
                     return self.advance();
@@ -226,7 +235,9 @@ impl UnitReader {
     }
 
     fn current_replaced(&self) -> io::Result<bool> {
-        let Some(current) = &self.current else { return Ok(false) };
+        let Some(current) = &self.current else {
+            return Ok(false);
+        };
         match fs::metadata(self.folder.join(CURRENT)) {
             Ok(meta) => Ok(meta.ino() != current.inode),
             Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(true),
@@ -318,7 +329,10 @@ mod tests {
 
     impl Log {
         fn new() -> Self {
-            Self { folder: tempfile::tempdir().unwrap(), written: 0 }
+            Self {
+                folder: tempfile::tempdir().unwrap(),
+                written: 0,
+            }
         }
 
         fn path(&self, name: &str) -> PathBuf {
@@ -326,8 +340,11 @@ mod tests {
         }
 
         fn write(&mut self, count: usize) {
-            let mut file =
-                File::options().create(true).append(true).open(self.path(CURRENT)).unwrap();
+            let mut file = File::options()
+                .create(true)
+                .append(true)
+                .open(self.path(CURRENT))
+                .unwrap();
             for _ in 0..count {
                 file.write_all(record(self.written).as_bytes()).unwrap();
                 self.written += 1;
@@ -335,7 +352,11 @@ mod tests {
         }
 
         fn rotate(&self) {
-            fs::rename(self.path(CURRENT), self.path(&format!("{:09}.log", self.written))).unwrap();
+            fs::rename(
+                self.path(CURRENT),
+                self.path(&format!("{:09}.log", self.written)),
+            )
+            .unwrap();
         }
 
         fn pack(&self) {
@@ -357,7 +378,8 @@ mod tests {
     fn numbers(reader: &mut UnitReader) -> Vec<usize> {
         let lines = std::iter::from_fn(|| reader.next_line().unwrap());
         let text = lines.map(|line| String::from_utf8(line.text).unwrap());
-        text.map(|t| t.strip_prefix("line ").unwrap().parse().unwrap()).collect()
+        text.map(|t| t.strip_prefix("line ").unwrap().parse().unwrap())
+            .collect()
     }
 
     #[test]
@@ -372,7 +394,10 @@ mod tests {
         log.rotate();
         log.write(5);
         fs::write(log.path("000000010.log.zst.tmp"), "half").unwrap();
-        assert_eq!(numbers(&mut log.reader(Start::Oldest)), (0..35).collect::<Vec<_>>());
+        assert_eq!(
+            numbers(&mut log.reader(Start::Oldest)),
+            (0..35).collect::<Vec<_>>()
+        );
         for last in [0, 3, 5, 6, 30, 99] {
             let numbers = numbers(&mut log.reader(Start::Last(last)));
             assert!(numbers.len() >= last.min(35), "{last}: {numbers:?}");
@@ -443,7 +468,10 @@ mod tests {
         assert_eq!(reader.next_line().unwrap().unwrap().text, b"hello");
         assert_eq!(reader.next_line().unwrap(), None);
         fs::rename(log.path(CURRENT), log.path("1.log")).unwrap();
-        assert_eq!(reader.next_line().unwrap().unwrap().text, b"2026-11-23T14:02:11Z std");
+        assert_eq!(
+            reader.next_line().unwrap().unwrap().text,
+            b"2026-11-23T14:02:11Z std"
+        );
     }
 
     #[test]

@@ -67,7 +67,10 @@ pub(super) fn since(file: &mut File, since_ns: i64) -> io::Result<u64> {
         let middle = low + (high - low) / 2;
         file.seek(SeekFrom::Start(middle))?;
         let read = read_up_to(file, &mut block)?;
-        let line = block[..read].iter().position(|b| *b == b'\n').map(|at| at + 1);
+        let line = block[..read]
+            .iter()
+            .position(|b| *b == b'\n')
+            .map(|at| at + 1);
         let at = line.and_then(|at| Some((at, cri::time_of(&block[at..read])?)));
         match at {
             Some((at, time)) if time < since_ns => low = middle + at as u64,
@@ -112,7 +115,10 @@ mod tests {
     fn the_last_lines_begin_at_a_line() {
         let mut some = file("a x F 1\nb x F 2\nc x F 3\n");
         let (offset, found) = last_lines(&mut some, 2).unwrap();
-        assert_eq!((rest(&mut some, offset).as_str(), found), ("b x F 2\nc x F 3\n", 2));
+        assert_eq!(
+            (rest(&mut some, offset).as_str(), found),
+            ("b x F 2\nc x F 3\n", 2)
+        );
         assert_eq!(last_lines(&mut some, 9).unwrap(), (0, 3));
         assert_eq!(last_lines(&mut file(""), 9).unwrap(), (0, 0));
         let (offset, _) = last_lines(&mut some, 0).unwrap();
@@ -123,12 +129,20 @@ mod tests {
     fn parts_belong_to_the_line_they_begin() {
         let mut some = file("a x F 1\nb x P 2\nb x F 2\nc x F 3\n");
         let (offset, found) = last_lines(&mut some, 2).unwrap();
-        assert_eq!((rest(&mut some, offset).as_str(), found), ("b x P 2\nb x F 2\nc x F 3\n", 2));
+        assert_eq!(
+            (rest(&mut some, offset).as_str(), found),
+            ("b x P 2\nb x F 2\nc x F 3\n", 2)
+        );
     }
 
     #[test]
     fn many_blocks_are_counted_right() {
-        let line = |n: usize| format!("2026-11-23T14:02:11Z stdout F line {n} {}\n", "x".repeat(n % 97));
+        let line = |n: usize| {
+            format!(
+                "2026-11-23T14:02:11Z stdout F line {n} {}\n",
+                "x".repeat(n % 97)
+            )
+        };
         let text: String = (0..20_000).map(line).collect();
         let mut some = file(&text);
         for count in [1, 7, 3_000, 19_999] {
@@ -142,7 +156,11 @@ mod tests {
     #[test]
     fn a_line_that_begins_with_a_block_is_counted() {
         let block = usize::try_from(BLOCK_BYTES).unwrap();
-        let text = format!("a x F {}\nb x F {}\n", "x".repeat(100), "x".repeat(block - 7));
+        let text = format!(
+            "a x F {}\nb x F {}\n",
+            "x".repeat(100),
+            "x".repeat(block - 7)
+        );
         let mut some = file(&text);
         assert_eq!(last_lines(&mut some, 1).unwrap(), (107, 1));
         assert_eq!(last_lines(&mut some, 5).unwrap(), (0, 2));
@@ -151,8 +169,9 @@ mod tests {
     #[test]
     fn nothing_since_a_time_is_skipped() {
         let time = |n: i64| jiff::Timestamp::from_second(1_795_000_000 + n).unwrap();
-        let text: String =
-            (0..20_000).map(|n| format!("{} stdout F line {n}\n", time(n))).collect();
+        let text: String = (0..20_000)
+            .map(|n| format!("{} stdout F line {n}\n", time(n)))
+            .collect();
         let mut some = file(&text);
         let offset = since(&mut some, (1_795_000_000 + 15_000) * 1_000_000_000).unwrap();
         let rest = rest(&mut some, offset);

@@ -42,19 +42,30 @@ pub(crate) fn find(daemons: &[&DaemonView]) -> Vec<Cause> {
     let mut holds: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
     let blocked = |d: &DaemonView| d.state == State::Waiting || d.state.is_trouble();
     for daemon in daemons.iter().filter(|d| blocked(d)) {
-        for on in daemon.blocked_on.iter().filter(|on| known.contains_key(on.as_str())) {
+        for on in daemon
+            .blocked_on
+            .iter()
+            .filter(|on| known.contains_key(on.as_str()))
+        {
             holds.entry(on).or_default().push(&daemon.name);
         }
     }
     let is_root = |name: &&str| {
         known.get(*name).is_some_and(|d| {
-            holds_up(d.state) && !d.blocked_on.iter().any(|on| known.contains_key(on.as_str()))
+            holds_up(d.state)
+                && !d
+                    .blocked_on
+                    .iter()
+                    .any(|on| known.contains_key(on.as_str()))
         })
     };
     let mut causes: Vec<Cause> = holds
         .keys()
         .filter(|name| is_root(name))
-        .map(|root| Cause { root: (*root).to_owned(), levels: levels(root, &holds) })
+        .map(|root| Cause {
+            root: (*root).to_owned(),
+            levels: levels(root, &holds),
+        })
         .collect();
     causes.sort_by_key(|c| (std::cmp::Reverse(c.units().count()), c.root.clone()));
     causes

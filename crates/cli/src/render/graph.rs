@@ -45,7 +45,9 @@ impl Edge {
             (Self::Conflicts, &daemon.conflicts),
         ];
         all.into_iter().flat_map(move |(edge, names)| {
-            with(edge, names).into_iter().map(move |(edge, at)| (edge, &names[at]))
+            with(edge, names)
+                .into_iter()
+                .map(move |(edge, at)| (edge, &names[at]))
         })
     }
 
@@ -74,7 +76,10 @@ pub(crate) fn worst(states: impl Iterator<Item = (String, State)>) -> BTreeMap<S
 
 impl Graph<'_> {
     fn daemons(&self) -> impl Iterator<Item = &Daemon> {
-        self.fleet.daemons.values().filter(|d| self.chosen.contains(&d.name))
+        self.fleet
+            .daemons
+            .values()
+            .filter(|d| self.chosen.contains(&d.name))
     }
 
     /// A tree from what nobody needs down to what needs nobody. A daemon is taken apart once.
@@ -86,7 +91,10 @@ impl Graph<'_> {
             .collect();
         let mut text = String::new();
         let mut seen = BTreeSet::new();
-        for daemon in self.daemons().filter(|d| !referred.contains(d.name.as_str())) {
+        for daemon in self
+            .daemons()
+            .filter(|d| !referred.contains(d.name.as_str()))
+        {
             self.branch(&mut text, &mut seen, screen, &daemon.name, None, "");
         }
         text
@@ -103,20 +111,39 @@ impl Graph<'_> {
     ) {
         let state = self.states.get(name);
         let glyph = state.map(|s| {
-            format!("{} ", ink_of(*s).paint(screen.color, &glyph_of(*s).to_string()))
+            format!(
+                "{} ",
+                ink_of(*s).paint(screen.color, &glyph_of(*s).to_string())
+            )
         });
-        let how = edge.filter(|e| *e != Edge::Needs).map(|e| format!(" ({})", e.word()));
+        let how = edge
+            .filter(|e| *e != Edge::Needs)
+            .map(|e| format!(" ({})", e.word()));
         let again = !seen.insert(name);
         let daemon = self.fleet.daemons.get(name);
         let edges: Vec<(Edge, &String)> = daemon.map(|d| Edge::of(d).collect()).unwrap_or_default();
-        let more = if again && !edges.is_empty() { " …" } else { "" };
-        text.push_str(&format!("{}{name}{}{more}\n", glyph.unwrap_or_default(), how.unwrap_or_default()));
+        let more = if again && !edges.is_empty() {
+            " …"
+        } else {
+            ""
+        };
+        text.push_str(&format!(
+            "{}{name}{}{more}\n",
+            glyph.unwrap_or_default(),
+            how.unwrap_or_default()
+        ));
         if again {
             return;
         }
-        let mut children: Vec<(Option<Edge>, &str)> =
-            edges.iter().map(|(edge, name)| (Some(*edge), name.as_str())).collect();
-        let wires = if self.wiring { daemon.map(wires).unwrap_or_default() } else { Vec::new() };
+        let mut children: Vec<(Option<Edge>, &str)> = edges
+            .iter()
+            .map(|(edge, name)| (Some(*edge), name.as_str()))
+            .collect();
+        let wires = if self.wiring {
+            daemon.map(wires).unwrap_or_default()
+        } else {
+            Vec::new()
+        };
         children.extend(wires.iter().map(|w| (None, w.as_str())));
         for (at, (edge, child)) in children.iter().enumerate() {
             let last = at + 1 == children.len();
@@ -126,7 +153,11 @@ impl Graph<'_> {
                 Some(Edge::Conflicts) => text.push_str(&format!("{child} (conflicts)\n")),
                 Some(edge) => {
                     let lead = format!("{lead}{}", if last { "    " } else { "│   " });
-                    let name = self.fleet.daemons.get_key_value(*child).map(|(name, _)| name);
+                    let name = self
+                        .fleet
+                        .daemons
+                        .get_key_value(*child)
+                        .map(|(name, _)| name);
                     if let Some(name) = name {
                         self.branch(text, seen, screen, name, Some(*edge), &lead);
                     }
@@ -156,7 +187,10 @@ impl Graph<'_> {
             }
             for wire in self.wires_of(daemon) {
                 let resource = ids.of(&wire.resource);
-                text.push_str(&format!("  {resource}([\"{}\"])\n", mermaid_text(&wire.resource)));
+                text.push_str(&format!(
+                    "  {resource}([\"{}\"])\n",
+                    mermaid_text(&wire.resource)
+                ));
                 text.push_str(&match wire.inwards {
                     true => format!("  {resource} ==> {from}\n"),
                     false => format!("  {from} ==> {resource}\n"),
@@ -202,10 +236,19 @@ impl Graph<'_> {
         if !self.wiring {
             return Vec::new();
         }
-        let reads = daemon.reads.iter().map(|r| Wire { resource: r.clone(), inwards: true });
-        let writes = daemon.writes.iter().map(|w| Wire { resource: w.clone(), inwards: false });
+        let reads = daemon.reads.iter().map(|r| Wire {
+            resource: r.clone(),
+            inwards: true,
+        });
+        let writes = daemon.writes.iter().map(|w| Wire {
+            resource: w.clone(),
+            inwards: false,
+        });
         let ports = daemon.ports.iter();
-        let ports = ports.map(|p| Wire { resource: format!("port:{p}"), inwards: true });
+        let ports = ports.map(|p| Wire {
+            resource: format!("port:{p}"),
+            inwards: true,
+        });
         reads.chain(writes).chain(ports).collect()
     }
 }

@@ -14,7 +14,10 @@ pub(crate) fn width(text: &str) -> usize {
 
 /// `text` without what would move the cursor: control characters become spaces.
 pub(crate) fn one_line(text: &str) -> String {
-    text.trim().chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
+    text.trim()
+        .chars()
+        .map(|c| if c.is_control() { ' ' } else { c })
+        .collect()
 }
 
 /// The longest prefix of at most `room` columns.
@@ -89,12 +92,22 @@ pub(crate) struct Column {
 impl Column {
     /// A left column that keeps its width.
     pub(crate) fn left(title: &'static str) -> Self {
-        Self { title, short: title, align: Align::Left, min: None }
+        Self {
+            title,
+            short: title,
+            align: Align::Left,
+            min: None,
+        }
     }
 
     /// A right column that keeps its width.
     pub(crate) fn right(title: &'static str) -> Self {
-        Self { title, short: title, align: Align::Right, min: None }
+        Self {
+            title,
+            short: title,
+            align: Align::Right,
+            min: None,
+        }
     }
 
     /// With a shorter heading for narrow screens.
@@ -104,7 +117,10 @@ impl Column {
 
     /// May shrink to `min` columns.
     pub(crate) fn shrinking_to(self, min: usize) -> Self {
-        Self { min: Some(min), ..self }
+        Self {
+            min: Some(min),
+            ..self
+        }
     }
 }
 
@@ -118,12 +134,18 @@ pub(crate) struct Cell {
 impl Cell {
     /// Text without colour.
     pub(crate) fn plain(text: impl Into<String>) -> Self {
-        Self { text: text.into(), ink: Ink::Plain }
+        Self {
+            text: text.into(),
+            ink: Ink::Plain,
+        }
     }
 
     /// Text with colour.
     pub(crate) fn inked(ink: Ink, text: impl Into<String>) -> Self {
-        Self { text: text.into(), ink }
+        Self {
+            text: text.into(),
+            ink,
+        }
     }
 }
 
@@ -138,13 +160,18 @@ pub(crate) struct Table {
 const GAP: usize = 2;
 /// Columns before the first.
 const MARGIN: usize = 1;
-/// Room the last column should at least have before others give up theirs.
-const LAST_MIN: usize = 20;
+/// Percent of the screen that the last column should have before others give up theirs.
+const LAST_PERCENT: usize = 30;
+/// A last column narrower than this says nothing.
+const LAST_MIN: usize = 6;
 
 impl Table {
     /// A table without rows.
     pub(crate) fn new(columns: Vec<Column>) -> Self {
-        Self { columns, rows: Vec::new() }
+        Self {
+            columns,
+            rows: Vec::new(),
+        }
     }
 
     /// Adds a row; it has as many cells as the table has columns.
@@ -163,7 +190,7 @@ impl Table {
             }
         }
         let last = widths.len() - 1;
-        let wanted = widths[last].min(LAST_MIN);
+        let wanted = widths[last].min(screen * LAST_PERCENT / 100);
         for at in 0..last {
             let fixed: usize = widths[..last].iter().map(|w| w + GAP).sum();
             let over = (MARGIN + fixed + wanted).saturating_sub(screen);
@@ -181,18 +208,26 @@ impl Table {
         let mut widths = self.widths(screen, false);
         let needed: usize = widths.iter().map(|w| w + GAP).sum::<usize>() - GAP + MARGIN;
         let cramped = widths.last().is_some_and(|w| {
-            let last = self.rows.iter().filter_map(|r| r.last()).map(|c| width(&c.text)).max();
+            let last = self
+                .rows
+                .iter()
+                .filter_map(|r| r.last())
+                .map(|c| width(&c.text))
+                .max();
             *w < last.unwrap_or(0)
         });
         let short = needed > screen || cramped;
         if short {
             widths = self.widths(screen, true);
         }
+        let cells = fitting(&widths, screen);
+        widths.truncate(cells);
         let mut text = String::new();
         if self.columns.iter().any(|c| !c.title.is_empty()) {
-            let titles = self.columns.iter().map(|c| {
-                Cell::inked(Ink::Dim, if short { c.short } else { c.title })
-            });
+            let titles = self
+                .columns
+                .iter()
+                .map(|c| Cell::inked(Ink::Dim, if short { c.short } else { c.title }));
             self.line(&mut text, &titles.collect::<Vec<_>>(), &widths, color);
         }
         for row in &self.rows {
@@ -202,7 +237,7 @@ impl Table {
     }
 
     fn line(&self, text: &mut String, cells: &[Cell], widths: &[usize], color: bool) {
-        let last = cells.len() - 1;
+        let last = widths.len().saturating_sub(1);
         let mut line = " ".repeat(MARGIN);
         let mut pending = 0;
         for (at, (cell, wide)) in cells.iter().zip(widths).enumerate() {
@@ -231,6 +266,19 @@ impl Table {
     }
 }
 
+/// How many columns from the left the screen has room for.
+fn fitting(widths: &[usize], screen: usize) -> usize {
+    let mut used = MARGIN;
+    for (at, wide) in widths.iter().enumerate() {
+        used += wide + if at == 0 { 0 } else { GAP };
+        let squeezed = at > 0 && at + 1 == widths.len() && used >= screen && *wide < LAST_MIN;
+        if used > screen || squeezed {
+            return at.max(1);
+        }
+    }
+    widths.len()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -246,7 +294,7 @@ mod tests {
     #[test]
     fn wide_characters_count_twice() {
         assert_eq!(cut_end("日本語日本語", 7), "日本語…");
-        assert_eq!(width(&cut_middle("日本語日本語", 7)), 7);
+        assert_eq!(cut_middle("日本語日本語", 7), "日…語");
     }
 
     #[test]
@@ -269,7 +317,7 @@ mod tests {
         }
         assert_eq!(
             table.render(44, false),
-            " NAME              RST  WHY\n a-name-t…or-this    7  a reason that goes…\n"
+            " NAME                     RST  WHY\n a-name-that…ng-for-this    7  a reason tha…\n"
         );
     }
 }

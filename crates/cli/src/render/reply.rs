@@ -28,7 +28,12 @@ pub(crate) enum Verb {
 }
 
 /// `restarted rag-drain (run 0192…, ready in 1.2 s)`
-pub(crate) fn done(verb: Verb, daemon: &DaemonView, asked_at: Timestamp, screen: &Screen) -> String {
+pub(crate) fn done(
+    verb: Verb,
+    daemon: &DaemonView,
+    asked_at: Timestamp,
+    screen: &Screen,
+) -> String {
     let past = match verb {
         _ if daemon.state == State::Held => "held",
         Verb::Start => "started",
@@ -41,7 +46,9 @@ pub(crate) fn done(verb: Verb, daemon: &DaemonView, asked_at: Timestamp, screen:
     }
     let since = daemon.since.as_deref().and_then(parse);
     let took = since.map(|at| (at.as_millisecond() - asked_at.as_millisecond()) as f64 / 1000.0);
-    let took = took.filter(|s| *s >= 0.0).map(|s| format!(" in {}", time::took(s)));
+    let took = took
+        .filter(|s| *s >= 0.0)
+        .map(|s| format!(" in {}", time::took(s)));
     let took = took.unwrap_or_default();
     match daemon.state {
         State::Held => parts.extend(daemon.reason.as_deref().map(one_line)),
@@ -56,7 +63,10 @@ pub(crate) fn done(verb: Verb, daemon: &DaemonView, asked_at: Timestamp, screen:
     }
     let text = format!("{past} {} ({})", daemon.name, parts.join(", "));
     let glyph = ink_of(daemon.state).paint(screen.color, &glyph_of(daemon.state).to_string());
-    format!("{glyph} {}\n", cut_end(&text, screen.width.saturating_sub(2)))
+    format!(
+        "{glyph} {}\n",
+        cut_end(&text, screen.width.saturating_sub(2))
+    )
 }
 
 /// The reason, the last log lines and the next command of a unit that is not as asked.
@@ -66,17 +76,26 @@ pub(crate) fn failed(daemon: &DaemonView, log: &[String], screen: &Screen) -> St
     let text = format!("{} is {}{colon}{reason}", daemon.name, daemon.state);
     let ink = ink_of(daemon.state);
     let glyph = ink.paint(screen.color, &glyph_of(daemon.state).to_string());
-    let mut out = format!("{glyph} {}\n", cut_end(&text, screen.width.saturating_sub(2)));
+    let mut out = format!(
+        "{glyph} {}\n",
+        cut_end(&text, screen.width.saturating_sub(2))
+    );
     for line in log {
         let line = cut_end(&one_line(line), screen.width.saturating_sub(6));
-        out.push_str(&format!("    {} {line}\n", Ink::Dim.paint(screen.color, "│")));
+        out.push_str(&format!(
+            "    {} {line}\n",
+            Ink::Dim.paint(screen.color, "│")
+        ));
     }
     let next = match daemon.state {
         State::Held => format!("eud release {}", daemon.name),
         State::Unknown => format!("eud show {}", daemon.name),
         _ => format!("eud why {}", daemon.name),
     };
-    out.push_str(&format!("    {} {next}\n", Ink::Dim.paint(screen.color, "next:")));
+    out.push_str(&format!(
+        "    {} {next}\n",
+        Ink::Dim.paint(screen.color, "next:")
+    ));
     out
 }
 
@@ -84,10 +103,16 @@ pub(crate) fn failed(daemon: &DaemonView, log: &[String], screen: &Screen) -> St
 pub(crate) fn asides(accepted: &Accepted, screen: &Screen) -> String {
     let mut text = String::new();
     for (unit, why) in &accepted.unchanged {
-        text.push_str(&format!("{} {unit}: {why}\n", Ink::Dim.paint(screen.color, "·")));
+        text.push_str(&format!(
+            "{} {unit}: {why}\n",
+            Ink::Dim.paint(screen.color, "·")
+        ));
     }
     for warning in &accepted.warnings {
-        text.push_str(&format!("{} {warning}\n", Ink::Yellow.paint(screen.color, "warning:")));
+        text.push_str(&format!(
+            "{} {warning}\n",
+            Ink::Yellow.paint(screen.color, "warning:")
+        ));
     }
     text
 }
@@ -105,7 +130,11 @@ pub(crate) fn reloaded(accepted: &Accepted, screen: &Screen) -> String {
         line(Ink::Red, "-", format!("{unit} is no longer declared"));
     }
     for (unit, fields) in &accepted.restarted {
-        line(Ink::Yellow, "~", format!("{unit} restarts: {} changed", listed(fields)));
+        line(
+            Ink::Yellow,
+            "~",
+            format!("{unit} restarts: {} changed", listed(fields)),
+        );
     }
     text
 }

@@ -12,7 +12,7 @@ use super::time;
 /// A row for each run, as given.
 pub(crate) fn render(runs: &[RunRow], screen: &Screen) -> String {
     let mut table = Table::new(vec![
-        Column::left("RUN").shrinking_to(9),
+        Column::left("RUN"),
         Column::left("STARTED"),
         Column::right("LASTED"),
         Column::left("EXIT"),
@@ -27,9 +27,16 @@ pub(crate) fn render(runs: &[RunRow], screen: &Screen) -> String {
 }
 
 fn row(run: &RunRow, screen: &Screen) -> Vec<Cell> {
-    let id = if screen.verbose { run.run.clone() } else { short_run(&run.run) };
+    let id = if screen.verbose {
+        run.run.clone()
+    } else {
+        short_run(&run.run)
+    };
     let exit = run.exit.as_ref();
-    let started_ms = exit.map(|e| e.started_at_ms).filter(|ms| *ms > 0).unwrap_or(run.intent_at_ms);
+    let started_ms = exit
+        .map(|e| e.started_at_ms)
+        .filter(|ms| *ms > 0)
+        .unwrap_or(run.intent_at_ms);
     let started = Timestamp::from_millisecond(started_ms).unwrap_or_default();
     let started_text = match screen.verbose {
         true => screen.clock.absolute(started),
@@ -51,7 +58,9 @@ fn row(run: &RunRow, screen: &Screen) -> Vec<Cell> {
             (ink, exit_word(exit.reason, exit.code, exit.signal))
         }
     };
-    let message = exit.and_then(|e| e.message.as_deref()).map(|m| format!(" ({})", one_line(m)));
+    let message = exit
+        .and_then(|e| e.message.as_deref())
+        .map(|m| format!(" ({})", one_line(m)));
     vec![
         Cell::plain(id),
         Cell::plain(started_text),
@@ -59,14 +68,17 @@ fn row(run: &RunRow, screen: &Screen) -> Vec<Cell> {
         Cell::inked(ink, word),
         Cell::plain(exit.map_or("–".into(), |e| memory(e.max_rss_kb))),
         Cell::plain(exit.map_or("–".into(), cpu)),
-        Cell::plain(format!("{}{}", one_line(&run.cause), message.unwrap_or_default())),
+        Cell::plain(format!(
+            "{}{}",
+            one_line(&run.cause),
+            message.unwrap_or_default()
+        )),
     ]
 }
 
-/// The first part of a run id, which is its time and so tells runs apart.
+/// The first part of a run id: its time in milliseconds, which tells runs apart.
 pub(crate) fn short_run(run: &str) -> String {
-    let short: String = run.chars().take(13).collect();
-    if short.len() < run.len() { format!("{short}…") } else { short }
+    run.chars().take(13).collect()
 }
 
 /// How long a run took.

@@ -17,7 +17,10 @@ const LABEL: usize = 12;
 
 /// Labelled facts, a heading for each group; groups without facts are left out.
 pub(crate) fn render(shown: &Shown, screen: &Screen) -> String {
-    let mut page = Page { text: String::new(), screen };
+    let mut page = Page {
+        text: String::new(),
+        screen,
+    };
     page.headline(&shown.view);
     if let Some(description) = &shown.daemon.description {
         page.text.push_str(&format!("{}\n", one_line(description)));
@@ -60,7 +63,10 @@ impl Page<'_> {
     }
 
     fn heading(&mut self, title: &str) {
-        self.text.push_str(&format!("\n{}\n", Ink::Bold.paint(self.screen.color, title)));
+        self.text.push_str(&format!(
+            "\n{}\n",
+            Ink::Bold.paint(self.screen.color, title)
+        ));
     }
 
     fn group(&mut self, title: &str, facts: &[(&'static str, String)]) {
@@ -73,7 +79,11 @@ impl Page<'_> {
             let room = self.screen.width.saturating_sub(LABEL + 4).max(20);
             let lead = format!(" {}{pad}  ", Ink::Dim.paint(self.screen.color, label));
             for (at, line) in why::wrap(&one_line(fact), room).iter().enumerate() {
-                let lead = if at == 0 { lead.clone() } else { " ".repeat(LABEL + 3) };
+                let lead = if at == 0 {
+                    lead.clone()
+                } else {
+                    " ".repeat(LABEL + 3)
+                };
                 self.text.push_str(&format!("{lead}{line}\n"));
             }
         }
@@ -94,15 +104,25 @@ fn now(view: &DaemonView, screen: &Screen) -> Facts {
     facts.extend(view.pid.map(|pid| ("pid", pid.to_string())));
     if let Some(at) = view.started_at.as_deref().and_then(parse) {
         let age = super::time::span(screen.clock.seconds_since(at));
-        facts.push(("started", format!("{} ({age} ago)", screen.clock.absolute(at))));
+        facts.push((
+            "started",
+            format!("{} ({age} ago)", screen.clock.absolute(at)),
+        ));
     }
     facts.push(("restarts", view.restarts.to_string()));
     if let Some(at) = view.next_try_at.as_deref().and_then(parse) {
         let wait = super::time::span(-screen.clock.seconds_since(at));
-        facts.push(("next try", format!("{} (in {wait})", screen.clock.absolute(at))));
+        facts.push((
+            "next try",
+            format!("{} (in {wait})", screen.clock.absolute(at)),
+        ));
     }
     if let Some(exit) = &view.last_exit {
-        let message = exit.message.as_deref().map(|m| format!(": {m}")).unwrap_or_default();
+        let message = exit
+            .message
+            .as_deref()
+            .map(|m| format!(": {m}"))
+            .unwrap_or_default();
         facts.push(("last exit", format!("{}{message}", last_exit(exit, screen))));
     }
     if !view.blocked_on.is_empty() {
@@ -127,7 +147,10 @@ fn command(daemon: &Daemon) -> Facts {
     facts.extend(exec.nice.map(|n| ("nice", n.to_string())));
     for (name, limit) in &exec.rlimits {
         let of = |l: Option<u64>| l.map_or("unlimited".into(), |n| n.to_string());
-        facts.push(("limit", format!("{name} {} (hard {})", of(limit.soft), of(limit.hard))));
+        facts.push((
+            "limit",
+            format!("{name} {} (hard {})", of(limit.soft), of(limit.hard)),
+        ));
     }
     facts
 }
@@ -185,24 +208,40 @@ fn policy(daemon: &Daemon) -> Facts {
         Some(argv) => format!("by `{}`", shell_line(argv)),
         None => format!("by SIG{}", stop.signal),
     };
-    facts.push(("stops", format!("{how}, killed after {}", duration(stop.grace_ms))));
+    facts.push((
+        "stops",
+        format!("{how}, killed after {}", duration(stop.grace_ms)),
+    ));
     facts.extend(daemon.ready.as_ref().map(|r| ("ready when", ready(r))));
     facts.extend(daemon.live.as_ref().map(|l| ("alive while", live(l))));
     facts.extend(daemon.timeout_ms.map(|t| ("timeout", duration(t))));
-    let packed = if daemon.log.compress { ", compressed" } else { "" };
+    let packed = if daemon.log.compress {
+        ", compressed"
+    } else {
+        ""
+    };
     let size = daemon.log.max_size / 1_000_000;
-    facts.push(("log", format!("{} files of {size} MB{packed}", daemon.log.keep + 1)));
+    facts.push((
+        "log",
+        format!("{} files of {size} MB{packed}", daemon.log.keep + 1),
+    ));
     facts
 }
 
 fn ready(ready: &Ready) -> String {
-    let within = ready.within_ms.map(|ms| format!(", within {}", duration(ms)));
+    let within = ready
+        .within_ms
+        .map(|ms| format!(", within {}", duration(ms)));
     format!("{}{}", probe(&ready.probe), within.unwrap_or_default())
 }
 
 fn live(live: &Live) -> String {
     let every = duration(live.every_ms);
-    format!("{}, every {every}, {} failures restart it", probe(&live.probe), live.failures)
+    format!(
+        "{}, every {every}, {} failures restart it",
+        probe(&live.probe),
+        live.failures
+    )
 }
 
 fn probe(probe: &Probe) -> String {
@@ -211,12 +250,20 @@ fn probe(probe: &Probe) -> String {
         Probe::Tcp(address) => format!("{address} accepts"),
         Probe::Exec(argv) => format!("`{}` exits 0", shell_line(argv)),
         Probe::Log(pattern) => format!("a line matches /{pattern}/"),
-        Probe::File { path, max_age_ms: None } => format!("{path} exists"),
-        Probe::File { path, max_age_ms: Some(age) } => {
+        Probe::File {
+            path,
+            max_age_ms: None,
+        } => format!("{path} exists"),
+        Probe::File {
+            path,
+            max_age_ms: Some(age),
+        } => {
             format!("{path} is younger than {}", duration(*age))
         }
         Probe::Notify { watchdog_ms: None } => "it says READY=1".into(),
-        Probe::Notify { watchdog_ms: Some(ms) } => {
+        Probe::Notify {
+            watchdog_ms: Some(ms),
+        } => {
             format!("it says READY=1, and WATCHDOG=1 every {}", duration(*ms))
         }
     }
@@ -246,9 +293,15 @@ fn place(daemon: &Daemon) -> Facts {
         facts.push(("need lost", "it is stopped and waits".into()));
     }
     if let Some(deprecated) = &daemon.deprecated {
-        let instead = deprecated.use_instead.as_ref().map(|d| format!("; use {d}"));
+        let instead = deprecated
+            .use_instead
+            .as_ref()
+            .map(|d| format!("; use {d}"));
         facts.push(("deprecated", format!("yes{}", instead.unwrap_or_default())));
     }
-    facts.push(("declared in", format!("{}:{}", daemon.origin.file, daemon.origin.line)));
+    facts.push((
+        "declared in",
+        format!("{}:{}", daemon.origin.file, daemon.origin.line),
+    ));
     facts
 }

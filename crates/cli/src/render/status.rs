@@ -19,10 +19,14 @@ use super::time::{self, parse};
 
 /// A fleet of up to this many units is shown unit by unit.
 const UNFOLDED_MAX: usize = 20;
-/// Rows of trouble that are shown before the rest is folded.
-const TROUBLE_ROWS_MAX: usize = 10;
+/// Rows of trouble that are shown at least, however low the screen.
+const TROUBLE_ROWS_MIN: usize = 4;
+/// Rows of a screen whose height is not known.
+const HEIGHT: usize = 24;
 /// Causes that are told.
 const CAUSES_MAX: usize = 3;
+/// Between two counts.
+const SEPARATOR: &str = " · ";
 /// The bar is no wider than this, in columns.
 const BAR_MAX: usize = 98;
 
@@ -47,16 +51,56 @@ struct Class {
 
 /// Every state is in exactly one class. In the order of the headline.
 const CLASSES: &[Class] = &[
-    Class { label: "ready", states: &[State::Ready], bar: '█' },
-    Class { label: "up", states: &[State::Up], bar: '█' },
-    Class { label: "starting", states: &[State::Starting], bar: '▓' },
-    Class { label: "waiting", states: &[State::Waiting], bar: '▓' },
-    Class { label: "stopping", states: &[State::Stopping], bar: '▓' },
-    Class { label: "done", states: &[State::Done], bar: '░' },
-    Class { label: "stopped", states: &[State::Stopped], bar: '░' },
-    Class { label: "held", states: &[State::Held], bar: '▒' },
-    Class { label: "degraded", states: &[State::Degraded], bar: '▚' },
-    Class { label: "unknown", states: &[State::Unknown], bar: '▚' },
+    Class {
+        label: "ready",
+        states: &[State::Ready],
+        bar: '█',
+    },
+    Class {
+        label: "up",
+        states: &[State::Up],
+        bar: '█',
+    },
+    Class {
+        label: "starting",
+        states: &[State::Starting],
+        bar: '▓',
+    },
+    Class {
+        label: "waiting",
+        states: &[State::Waiting],
+        bar: '▓',
+    },
+    Class {
+        label: "stopping",
+        states: &[State::Stopping],
+        bar: '▓',
+    },
+    Class {
+        label: "done",
+        states: &[State::Done],
+        bar: '░',
+    },
+    Class {
+        label: "stopped",
+        states: &[State::Stopped],
+        bar: '░',
+    },
+    Class {
+        label: "held",
+        states: &[State::Held],
+        bar: '▒',
+    },
+    Class {
+        label: "degraded",
+        states: &[State::Degraded],
+        bar: '▚',
+    },
+    Class {
+        label: "unknown",
+        states: &[State::Unknown],
+        bar: '▚',
+    },
     Class {
         label: "failing",
         states: &[State::Failed, State::Backoff, State::CoolDown],
@@ -70,7 +114,10 @@ impl Class {
     }
 
     fn count(&self, daemons: &[&DaemonView]) -> usize {
-        daemons.iter().filter(|d| self.states.contains(&d.state)).count()
+        daemons
+            .iter()
+            .filter(|d| self.states.contains(&d.state))
+            .count()
     }
 }
 
@@ -98,26 +145,38 @@ pub(crate) fn render(status: &Status, screen: &Screen, extent: Extent) -> String
     }
     text.push_str(&bar(&daemons, screen));
     for problem in &status.problems {
-        let line = cut_end(&format!("! {}", one_line(problem)), screen.width.saturating_sub(1));
+        let line = cut_end(
+            &format!("! {}", one_line(problem)),
+            screen.width.saturating_sub(1),
+        );
         text.push_str(&format!(" {}\n", Ink::Red.paint(screen.color, &line)));
     }
     let causes = causes::find(&daemons);
     text.push_str(&cause_lines(&causes, &daemons, screen));
     text.push('\n');
     let mut sorted = daemons.clone();
-    sorted.sort_by_key(|d| (urgency(d.state), weight(&causes, d), d.name.clone()));
+    sorted.sort_by_key(|d| (rank(&causes, d), urgency(d.state), d.name.clone()));
     if extent == Extent::All || daemons.len() <= UNFOLDED_MAX {
         text.push_str(&rows(&sorted, screen, "DAEMON"));
     } else {
-        text.push_str(&trouble(&sorted, screen));
-        text.push_str(&groups(&daemons, screen));
+        let groups = groups(&daemons, screen);
+        let height = screen.height.unwrap_or(HEIGHT);
+        // The table's heading, the empty line after it, and the prompt take a row each.
+        let others = text.lines().count() + groups.lines().count() + 3;
+        let room = height.saturating_sub(others).max(TROUBLE_ROWS_MIN);
+        text.push_str(&trouble(&sorted, screen, room));
+        text.push_str(&groups);
     }
     text
 }
 
 /// Name, total, counts that sum to it, and the manager's uptime.
 fn headline(status: &Status, daemons: &[&DaemonView], screen: &Screen) -> String {
-    let total = format!("{} {}", daemons.len(), plural(daemons.len(), "daemon", "daemons"));
+    let total = format!(
+        "{} {}",
+        daemons.len(),
+        plural(daemons.len(), "daemon", "daemons")
+    );
     let uptime = status
         .manager
         .as_ref()
@@ -126,7 +185,10 @@ fn headline(status: &Status, daemons: &[&DaemonView], screen: &Screen) -> String
         .unwrap_or_default();
     let (plain, painted) = counts(daemons, screen.color);
     let room = screen.width.saturating_sub(1);
-    let name = cut_middle(&status.fleet, room.saturating_sub(width(&total) + 16).max(8));
+    let name = cut_middle(
+        &status.fleet,
+        room.saturating_sub(width(&total) + 16).max(8),
+    );
     let lead = width(&name) + 3 + width(&total);
     let shown_name = Ink::Bold.paint(screen.color, &name);
     let shown_up = Ink::Dim.paint(screen.color, &uptime);
@@ -143,7 +205,9 @@ fn headline(status: &Status, daemons: &[&DaemonView], screen: &Screen) -> String
             text.push_str(&format!("{}{shown_up}", gap(1 + lead)));
         }
         if !plain.is_empty() {
-            text.push_str(&format!("\n {painted}"));
+            for line in count_lines(daemons, screen.color, room) {
+                text.push_str(&format!("\n {line}"));
+            }
         }
     }
     text.push('\n');
@@ -152,15 +216,42 @@ fn headline(status: &Status, daemons: &[&DaemonView], screen: &Screen) -> String
 
 /// `47 ready · 20 failing`, plain and painted.
 fn counts(daemons: &[&DaemonView], color: bool) -> (String, String) {
-    let parts: Vec<(Ink, String)> = CLASSES
+    let parts = count_parts(daemons);
+    let plain: Vec<&str> = parts.iter().map(|(_, text)| text.as_str()).collect();
+    let painted: Vec<String> = parts
+        .iter()
+        .map(|(ink, text)| ink.paint(color, text))
+        .collect();
+    (plain.join(SEPARATOR), painted.join(SEPARATOR))
+}
+
+/// The counts in as many lines as they need: none is ever left out, for they sum.
+fn count_lines(daemons: &[&DaemonView], color: bool, room: usize) -> Vec<String> {
+    let (mut lines, mut used) = (vec![String::new()], 0);
+    for (ink, text) in count_parts(daemons) {
+        if used > 0 && used + width(SEPARATOR) + width(&text) > room {
+            lines.push(String::new());
+            used = 0;
+        }
+        if let Some(line) = lines.last_mut() {
+            if used > 0 {
+                line.push_str(SEPARATOR);
+                used += width(SEPARATOR);
+            }
+            line.push_str(&ink.paint(color, &text));
+            used += width(&text);
+        }
+    }
+    lines
+}
+
+fn count_parts(daemons: &[&DaemonView]) -> Vec<(Ink, String)> {
+    CLASSES
         .iter()
         .map(|class| (class, class.count(daemons)))
         .filter(|(_, count)| *count > 0)
         .map(|(class, count)| (class.ink(), format!("{count} {}", class.label)))
-        .collect();
-    let plain: Vec<&str> = parts.iter().map(|(_, text)| text.as_str()).collect();
-    let painted: Vec<String> = parts.iter().map(|(ink, text)| ink.paint(color, text)).collect();
-    (plain.join(" · "), painted.join(" · "))
+        .collect()
 }
 
 /// Parts of the headline as lengths. Every class that is there has at least one column.
@@ -185,8 +276,10 @@ fn shares(counts: &[usize], room: usize) -> Vec<usize> {
         return vec![0; counts.len()];
     }
     let free = room - present;
-    let mut cells: Vec<usize> =
-        counts.iter().map(|c| if *c == 0 { 0 } else { 1 + free * c / total }).collect();
+    let mut cells: Vec<usize> = counts
+        .iter()
+        .map(|c| if *c == 0 { 0 } else { 1 + free * c / total })
+        .collect();
     let mut order: Vec<usize> = (0..counts.len()).filter(|at| counts[*at] > 0).collect();
     order.sort_by_key(|at| std::cmp::Reverse(free * counts[*at] % total));
     let missing = room - cells.iter().sum::<usize>();
@@ -201,17 +294,30 @@ fn cause_lines(causes: &[Cause], daemons: &[&DaemonView], screen: &Screen) -> St
     if causes.is_empty() {
         return String::new();
     }
-    let unwell = daemons.iter().filter(|d| causes::is_unwell(d, causes)).count();
+    let unwell = daemons
+        .iter()
+        .filter(|d| causes::is_unwell(d, causes))
+        .count();
     let mut explained: Vec<&str> = causes.iter().flat_map(Cause::units).collect();
     explained.sort_unstable();
     explained.dedup();
-    let verb = if causes.len() == 1 { "cause explains" } else { "causes explain" };
-    let lead = format!("{} {verb} {} of {unwell} in trouble:", causes.len(), explained.len());
+    let verb = if causes.len() == 1 {
+        "cause explains"
+    } else {
+        "causes explain"
+    };
+    let lead = format!(
+        "{} {verb} {} of {unwell} in trouble:",
+        causes.len(),
+        explained.len()
+    );
     let room = screen.width.saturating_sub(1);
     let told = |cause: &Cause| {
         let root = daemons.iter().find(|d| d.name == cause.root);
         let age = root.and_then(|d| d.since.as_deref()).and_then(parse);
-        let since = age.map(|at| format!(" {}", screen.clock.age(at))).unwrap_or_default();
+        let since = age
+            .map(|at| format!(" {}", screen.clock.age(at)))
+            .unwrap_or_default();
         let state = root.map(|d| d.state.as_str()).unwrap_or_default();
         let levels: Vec<String> = cause.levels.iter().map(|names| names.join(", ")).collect();
         format!("{} ({state}{since}) → {}", cause.root, levels.join(" → "))
@@ -228,7 +334,10 @@ fn cause_lines(causes: &[Cause], daemons: &[&DaemonView], screen: &Screen) -> St
             lines.push(format!("  …{} more causes", causes.len() - CAUSES_MAX));
         }
     }
-    lines.iter().map(|line| format!(" {}\n", cut_end(line, room))).collect()
+    lines
+        .iter()
+        .map(|line| format!(" {}\n", cut_end(line, room)))
+        .collect()
 }
 
 /// Order of rows: the smaller, the sooner a person should see it.
@@ -244,29 +353,48 @@ fn urgency(state: State) -> u8 {
     }
 }
 
-/// Roots of many come before others of their kind.
-fn weight(causes: &[Cause], daemon: &DaemonView) -> std::cmp::Reverse<usize> {
-    let explained = causes.iter().find(|c| c.root == daemon.name).map_or(0, |c| c.units().count());
-    std::cmp::Reverse(explained)
+/// Causes first, each with what it explains, then what nothing explains.
+fn rank(causes: &[Cause], daemon: &DaemonView) -> (usize, usize) {
+    let of = causes
+        .iter()
+        .position(|c| c.units().any(|unit| unit == daemon.name));
+    let Some(cause) = of.filter(|_| daemon.state.is_trouble() || daemon.state == State::Waiting)
+    else {
+        let own = causes.iter().position(|c| c.root == daemon.name);
+        return (own.unwrap_or(causes.len()), 0);
+    };
+    let depth = causes[cause].units().position(|unit| unit == daemon.name);
+    (cause, depth.unwrap_or(0))
 }
 
 /// The table of what is wrong.
-fn trouble(sorted: &[&DaemonView], screen: &Screen) -> String {
-    let wrong: Vec<&DaemonView> =
-        sorted.iter().copied().filter(|d| d.state.is_trouble()).collect();
+fn trouble(sorted: &[&DaemonView], screen: &Screen, room: usize) -> String {
+    let wrong: Vec<&DaemonView> = sorted
+        .iter()
+        .copied()
+        .filter(|d| d.state.is_trouble())
+        .collect();
     if wrong.is_empty() {
         return String::new();
     }
     let soft = |d: &&DaemonView| matches!(d.state, State::Degraded | State::Unknown);
-    let title = if wrong.iter().any(soft) { "TROUBLE" } else { "FAILING" };
-    let shown = if wrong.len() > TROUBLE_ROWS_MAX { TROUBLE_ROWS_MAX - 1 } else { wrong.len() };
+    let title = if wrong.iter().any(soft) {
+        "TROUBLE"
+    } else {
+        "FAILING"
+    };
+    let shown = if wrong.len() > room {
+        room - 1
+    } else {
+        wrong.len()
+    };
     let mut text = rows(&wrong[..shown], screen, title);
     if shown < wrong.len() {
         let more = format!("…{} more", wrong.len() - shown);
-        text.push_str(&format!(" {}\n", Ink::Dim.paint(
-            screen.color,
-            &format!("{more:<18}  eud status failing"),
-        )));
+        text.push_str(&format!(
+            " {}\n",
+            Ink::Dim.paint(screen.color, &format!("{more:<18}  eud status failing"),)
+        ));
     }
     text.push('\n');
     text
@@ -275,7 +403,7 @@ fn trouble(sorted: &[&DaemonView], screen: &Screen) -> String {
 /// A row for each unit.
 fn rows(daemons: &[&DaemonView], screen: &Screen, title: &'static str) -> String {
     let mut table = Table::new(vec![
-        Column::left(title).shrinking_to(12),
+        Column::left(title).shrinking_to(14),
         Column::left("STATE"),
         Column::right("SINCE"),
         Column::right("RESTARTS").or_short("RST"),
@@ -285,13 +413,20 @@ fn rows(daemons: &[&DaemonView], screen: &Screen, title: &'static str) -> String
     for daemon in daemons {
         let since = daemon.since.as_deref().and_then(parse);
         let since = since.map_or("–".into(), |at| {
-            if screen.verbose { screen.clock.time_of_day(at) } else { screen.clock.age(at) }
+            if screen.verbose {
+                screen.clock.time_of_day(at)
+            } else {
+                screen.clock.age(at)
+            }
         });
         let restarts = match daemon.restarts {
             0 => "–".to_owned(),
             n => n.to_string(),
         };
-        let exit = daemon.last_exit.as_ref().map_or("–".into(), |e| last_exit(e, screen));
+        let exit = daemon
+            .last_exit
+            .as_ref()
+            .map_or("–".into(), |e| last_exit(e, screen));
         table.row(vec![
             Cell::plain(&daemon.name),
             Cell::inked(
@@ -311,7 +446,11 @@ fn rows(daemons: &[&DaemonView], screen: &Screen, title: &'static str) -> String
 pub(crate) fn last_exit(exit: &LastExit, screen: &Screen) -> String {
     let at = parse(&exit.at);
     let at = at.map(|at| {
-        if screen.verbose { screen.clock.absolute(at) } else { screen.clock.moment(at) }
+        if screen.verbose {
+            screen.clock.absolute(at)
+        } else {
+            screen.clock.moment(at)
+        }
     });
     let what = exit_word(exit.reason, exit.code, exit.signal);
     match at {
@@ -340,7 +479,11 @@ fn why(daemon: &DaemonView) -> String {
     let message = daemon.last_exit.as_ref().and_then(|e| e.message.as_ref());
     let words = match daemon.state {
         s if s.is_trouble() => daemon.reason.as_ref().or(message),
-        _ => daemon.status_text.as_ref().filter(|t| !t.is_empty()).or(daemon.reason.as_ref()),
+        _ => daemon
+            .status_text
+            .as_ref()
+            .filter(|t| !t.is_empty())
+            .or(daemon.reason.as_ref()),
     };
     words.map(|text| one_line(text)).unwrap_or_default()
 }
@@ -354,16 +497,27 @@ fn groups(daemons: &[&DaemonView], screen: &Screen) -> String {
         by_category.entry(key).or_default().push(daemon);
     }
     let name_room = (screen.width / 3).max(8);
-    let names: Vec<String> = by_category.keys().map(|k| cut_middle(k.1, name_room)).collect();
+    let names: Vec<String> = by_category
+        .keys()
+        .map(|k| cut_middle(k.1, name_room))
+        .collect();
     let name_width = names.iter().map(|n| width(n)).max().unwrap_or(0);
-    let count_width = by_category.values().map(|m| m.len().to_string().len()).max().unwrap_or(0);
+    let count_width = by_category
+        .values()
+        .map(|m| m.len().to_string().len())
+        .max()
+        .unwrap_or(0);
     let mut text = String::new();
     for (name, members) in names.iter().zip(by_category.values()) {
         let (plain, painted) = counts(members, screen.color);
         let pad = " ".repeat(name_width - width(name));
         let lead = format!(" {name}{pad}  {:>count_width$}  ", members.len());
         let room = screen.width.saturating_sub(width(&lead));
-        let shown = if width(&plain) <= room { painted } else { cut_end(&plain, room) };
+        let shown = if width(&plain) <= room {
+            painted
+        } else {
+            cut_end(&plain, room)
+        };
         text.push_str(&format!("{lead}{shown}\n"));
     }
     text

@@ -19,7 +19,10 @@ pub(crate) struct Clock {
 impl Clock {
     /// The system's.
     pub(crate) fn system() -> Self {
-        Self { now: Timestamp::now(), zone: TimeZone::system() }
+        Self {
+            now: Timestamp::now(),
+            zone: TimeZone::system(),
+        }
     }
 
     /// Seconds from `at` until now; negative in the future.
@@ -38,7 +41,10 @@ impl Clock {
         if (0.0..3600.0).contains(&seconds) {
             return format!("{} ago", age(seconds));
         }
-        let (then, now) = (at.to_zoned(self.zone.clone()), self.now.to_zoned(self.zone.clone()));
+        let (then, now) = (
+            at.to_zoned(self.zone.clone()),
+            self.now.to_zoned(self.zone.clone()),
+        );
         let format = if then.date() == now.date() {
             "%H:%M"
         } else if (0.0..6.5 * 86_400.0).contains(&seconds) {
@@ -53,13 +59,22 @@ impl Clock {
 
     /// Date and time to the second, in the clock's zone: `2026-11-23 14:02:11`.
     pub(crate) fn absolute(&self, at: Timestamp) -> String {
-        at.to_zoned(self.zone.clone()).strftime("%Y-%m-%d %H:%M:%S").to_string()
+        at.to_zoned(self.zone.clone())
+            .strftime("%Y-%m-%d %H:%M:%S")
+            .to_string()
     }
 
     /// Time of day to the second; with the date when that is not today.
     pub(crate) fn time_of_day(&self, at: Timestamp) -> String {
-        let (then, now) = (at.to_zoned(self.zone.clone()), self.now.to_zoned(self.zone.clone()));
-        let format = if then.date() == now.date() { "%H:%M:%S" } else { "%m-%d %H:%M:%S" };
+        let (then, now) = (
+            at.to_zoned(self.zone.clone()),
+            self.now.to_zoned(self.zone.clone()),
+        );
+        let format = if then.date() == now.date() {
+            "%H:%M:%S"
+        } else {
+            "%m-%d %H:%M:%S"
+        };
         then.strftime(format).to_string()
     }
 }
@@ -71,7 +86,11 @@ pub(crate) fn parse(rfc3339: &str) -> Option<Timestamp> {
 
 /// Age in at most four columns.
 pub(crate) fn age(seconds: f64) -> String {
-    let seconds = if seconds.is_finite() { seconds.max(0.0) as u64 } else { 0 };
+    let seconds = if seconds.is_finite() {
+        seconds.max(0.0) as u64
+    } else {
+        0
+    };
     match seconds {
         0..60 => format!("{seconds}s"),
         60..3_600 => format!("{}m", seconds / 60),
@@ -82,7 +101,11 @@ pub(crate) fn age(seconds: f64) -> String {
 
 /// Two units: `6d 04h`, `4h 07m`, `7m 05s`, `12s`.
 pub(crate) fn span(seconds: f64) -> String {
-    let seconds = if seconds.is_finite() { seconds.max(0.0) as u64 } else { 0 };
+    let seconds = if seconds.is_finite() {
+        seconds.max(0.0) as u64
+    } else {
+        0
+    };
     match seconds {
         0..60 => format!("{seconds}s"),
         60..3_600 => format!("{}m {:02}s", seconds / 60, seconds % 60),
@@ -150,18 +173,26 @@ pub(crate) fn parse_moment(text: &str, clock: &Clock) -> Result<Timestamp, Strin
         return Ok(at);
     }
     let local = |at: jiff::civil::DateTime| {
-        at.to_zoned(clock.zone.clone()).map(|z| z.timestamp()).map_err(|e| e.to_string())
+        at.to_zoned(clock.zone.clone())
+            .map(|z| z.timestamp())
+            .map_err(|e| e.to_string())
     };
     if let Ok(time) = text.parse::<jiff::civil::Time>() {
         let today = clock.now.to_zoned(clock.zone.clone()).date();
         let at = local(today.to_datetime(time))?;
         let yesterday = today.yesterday().map_err(|e| e.to_string())?;
-        return if at <= clock.now { Ok(at) } else { local(yesterday.to_datetime(time)) };
+        return if at <= clock.now {
+            Ok(at)
+        } else {
+            local(yesterday.to_datetime(time))
+        };
     }
     if let Ok(at) = text.parse::<jiff::civil::DateTime>() {
         return local(at);
     }
-    Err(format!("`{text}` is not a moment such as `10m`, `13:20`, `2026-11-23` or RFC 3339"))
+    Err(format!(
+        "`{text}` is not a moment such as `10m`, `13:20`, `2026-11-23` or RFC 3339"
+    ))
 }
 
 #[cfg(test)]
@@ -204,7 +235,15 @@ mod tests {
     fn durations_need_a_unit_and_never_overflow() {
         assert_eq!(parse_duration("1h30m").unwrap().as_secs(), 5_400);
         assert_eq!(parse_duration("250ms").unwrap().as_millis(), 250);
-        for wrong in ["", "5", "s", "5 s", "-5s", "99999999999999999999s", "9999999999999999d"] {
+        for wrong in [
+            "",
+            "5",
+            "s",
+            "5 s",
+            "-5s",
+            "99999999999999999999s",
+            "9999999999999999d",
+        ] {
             assert!(parse_duration(wrong).is_err(), "{wrong:?}");
         }
     }

@@ -40,11 +40,20 @@ pub(crate) fn lines(progress: &Progress<'_>, screen: &Screen, rows_max: usize) -
         progress.counted,
         time::took(progress.elapsed_s),
     );
-    let mut lines = vec![format!(" {}", cut_end(&head, screen.width.saturating_sub(2)))];
-    let open: BTreeMap<&str, &DaemonView> =
-        progress.open.iter().map(|d| (d.name.as_str(), *d)).collect();
+    let mut lines = vec![format!(
+        " {}",
+        cut_end(&head, screen.width.saturating_sub(2))
+    )];
+    let open: BTreeMap<&str, &DaemonView> = progress
+        .open
+        .iter()
+        .map(|d| (d.name.as_str(), *d))
+        .collect();
     let parent_of = |d: &DaemonView| -> Option<&str> {
-        let on = d.blocked_on.iter().find_map(|on| open.get_key_value(on.as_str()));
+        let on = d
+            .blocked_on
+            .iter()
+            .find_map(|on| open.get_key_value(on.as_str()));
         on.map(|(name, _)| *name).filter(|name| *name != d.name)
     };
     let mut children: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
@@ -57,14 +66,27 @@ pub(crate) fn lines(progress: &Progress<'_>, screen: &Screen, rows_max: usize) -
     }
     // What blocks most is most worth a line.
     roots.sort_by_key(|name| std::cmp::Reverse(children.get(name).map_or(0, Vec::len)));
-    let mut walk = Walk { open: &open, children: &children, seen: BTreeSet::new(), rows: Vec::new() };
+    let mut walk = Walk {
+        open: &open,
+        children: &children,
+        seen: BTreeSet::new(),
+        rows: Vec::new(),
+    };
     for root in &roots {
         walk.visit(root, "", "");
     }
     let room = rows_max.saturating_sub(1);
     let folded = walk.rows.len().saturating_sub(room);
-    let shown = if folded > 0 { room.saturating_sub(1) } else { walk.rows.len() };
-    let name_width = walk.rows[..shown].iter().map(|r| width(&r.0)).max().unwrap_or(0);
+    let shown = if folded > 0 {
+        room.saturating_sub(1)
+    } else {
+        walk.rows.len()
+    };
+    let name_width = walk.rows[..shown]
+        .iter()
+        .map(|r| width(&r.0))
+        .max()
+        .unwrap_or(0);
     let name_width = name_width.min(screen.width / 2);
     for (name, daemon) in &walk.rows[..shown] {
         lines.push(line(name, daemon, name_width, screen));
@@ -85,7 +107,9 @@ struct Walk<'a> {
 
 impl<'a> Walk<'a> {
     fn visit(&mut self, name: &'a str, lead: &str, branch: &str) {
-        let Some(daemon) = self.open.get(name).filter(|_| self.seen.insert(name)) else { return };
+        let Some(daemon) = self.open.get(name).filter(|_| self.seen.insert(name)) else {
+            return;
+        };
         self.rows.push((format!("{lead}{branch}{name}"), daemon));
         let lead = match branch {
             "" => String::new(),
@@ -94,7 +118,11 @@ impl<'a> Walk<'a> {
         };
         let children = self.children.get(name).map_or(&[][..], Vec::as_slice);
         for (at, child) in children.iter().enumerate() {
-            let branch = if at + 1 == children.len() { "└ " } else { "├ " };
+            let branch = if at + 1 == children.len() {
+                "└ "
+            } else {
+                "├ "
+            };
             self.visit(child, &lead, branch);
         }
     }
@@ -103,12 +131,20 @@ impl<'a> Walk<'a> {
 fn line(name: &str, daemon: &DaemonView, name_width: usize, screen: &Screen) -> String {
     let name = cut_middle(name, name_width);
     let pad = " ".repeat(name_width - width(&name));
-    let age = daemon.since.as_deref().and_then(parse).map(|at| screen.clock.age(at));
+    let age = daemon
+        .since
+        .as_deref()
+        .and_then(parse)
+        .map(|at| screen.clock.age(at));
     let state = format!("{:<9}", daemon.state.as_str());
     let lead = 3 + name_width + 2 + width(&state) + 1 + 4 + 2;
     let why = daemon.reason.as_deref().map(one_line).unwrap_or_default();
     // The tree itself says what a waiting unit waits for.
-    let why = if daemon.state == State::Waiting && name.contains(['├', '└']) { "" } else { &why };
+    let why = if daemon.state == State::Waiting && name.contains(['├', '└']) {
+        ""
+    } else {
+        &why
+    };
     let ink = ink_of(daemon.state);
     let text = format!(
         " {} {name}{pad}  {} {:>4}  {}",

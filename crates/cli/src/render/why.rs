@@ -12,19 +12,34 @@ pub(crate) fn render(why: &Explanation, logs: &[(String, Vec<String>)], screen: 
     let mut text = String::new();
     for (depth, sentence) in why.sentences.iter().enumerate() {
         let indent = "  ".repeat(depth.min(6));
-        for line in wrap(&one_line(sentence), screen.width.saturating_sub(indent.len()).max(20)) {
+        for line in wrap(
+            &one_line(sentence),
+            screen.width.saturating_sub(indent.len()).max(20),
+        ) {
             text.push_str(&format!("{indent}{line}\n"));
         }
     }
     for (unit, lines) in logs.iter().filter(|(_, lines)| !lines.is_empty()) {
-        text.push_str(&format!("\n{} said last:\n", Ink::Bold.paint(screen.color, unit)));
+        text.push_str(&format!(
+            "\n{} said last:\n",
+            Ink::Bold.paint(screen.color, unit)
+        ));
         for line in lines {
-            text.push_str(&format!("  {}\n", super::layout::cut_end(line, screen.width - 2)));
+            text.push_str(&format!(
+                "  {}\n",
+                super::layout::cut_end(line, screen.width - 2)
+            ));
         }
     }
-    let fix = why.fix_first.as_ref().map(|unit| format!("Fix first: {unit}."));
-    let parts: Vec<&str> =
-        fix.iter().map(String::as_str).chain(why.next.iter().map(String::as_str)).collect();
+    let fix = why
+        .fix_first
+        .as_ref()
+        .map(|unit| format!("Fix first: {unit}."));
+    let parts: Vec<&str> = fix
+        .iter()
+        .map(String::as_str)
+        .chain(why.next.iter().map(String::as_str))
+        .collect();
     if !parts.is_empty() {
         let last = parts.join("   ");
         text.push_str(&format!("\n{}\n", Ink::Bold.paint(screen.color, &last)));
