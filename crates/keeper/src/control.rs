@@ -187,6 +187,7 @@ impl Peer {
         self.queue.drain(..sent);
     }
 
+    #[inline(never)]
     fn receive(&mut self, take: &mut impl FnMut(Request)) {
         let mut buffer = [0; READ_BYTES];
         let count = match read_now(self.socket.as_fd(), &mut buffer) {

@@ -54,6 +54,16 @@ pub fn spawn_keeper(
     })
 }
 
+/// An exit record that a keeper had made durable but not yet named `exit.json` when it, or the machine, died.
+/// JSON on one line. `None` when it had not come to that.
+///
+/// Only for a run whose keeper is gone (its lock is free) and that has no `exit.json`.
+pub fn unpublished_record(run_dir: &Path) -> Option<String> {
+    let bytes = eud_sys::durable::unpublished(&run_dir.join(crate::EXIT_RECORD)).ok()?;
+    let text = String::from_utf8(bytes).ok()?;
+    (text.starts_with('{') && text.ends_with('}')).then_some(text)
+}
+
 /// What a keeper noted about its command, in the file `pid` of the run's folder.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NotedPid {

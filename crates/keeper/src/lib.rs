@@ -8,7 +8,7 @@
 //! Deliberately absent: decisions (restarts, probes, schedules), async, serde, and the command's
 //! secrets, which only the forked child ever decodes.
 //!
-//! The manager uses [`LaunchSpec`], [`spawn_keeper`], [`noted_pid`] and [`sweep`]; the binary is
+//! The manager uses [`LaunchSpec`], [`spawn_keeper`], [`noted_pid`], [`unpublished_record`] and [`sweep`]; the binary is
 //! [`main`].
 
 mod child;
@@ -30,7 +30,6 @@ use std::io::{self, Write};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
-use std::process::ExitCode;
 
 use eud_sys::cgroup::Cgroup;
 use eud_sys::durable::{self, Depth, Reserved};
@@ -43,7 +42,7 @@ use crate::notify::Notify;
 use crate::record::{Reason, Record};
 use crate::run::{Prepared, Run};
 
-pub use crate::launch::{NotedPid, Started, noted_pid, spawn_keeper};
+pub use crate::launch::{NotedPid, Started, noted_pid, spawn_keeper, unpublished_record};
 pub use crate::spec::LaunchSpec;
 pub use crate::sweep::{SweepReport, sweep};
 
@@ -56,12 +55,15 @@ const RECORD_BYTES: u64 = 4096;
 /// How long the news that nothing was started may take to tell, in milliseconds.
 const FAREWELL_MS: u64 = 100;
 
-/// The whole program `eud-keeper <unit> <run-id>`.
+/// The whole program `eud-keeper <unit> <run-id>`; returns its exit code.
 ///
-/// It must be started in the run's folder, with the launch spec on standard input and a control
-/// connection, or `/dev/null`, on standard output. Exits 0 when the run's end is on record, 1
-/// otherwise.
-pub fn main() -> ExitCode {
+/// It must be started in the run's folder, with the launch spec on standard input and a control connection,
+/// or `/dev/null`, on standard output. Exits 0 when the run's end is on record, 1 when it is not, 2 when it
+/// was started by hand.
+///
+/// Meant to be called as the C library's `main`: the standard library's own start-up would cost each daemon
+/// memory and time.
+pub fn main() -> i32 {
     let mut args = std::env::args().skip(1);
     let (Some(unit), Some(run), None) = (args.next(), args.next(), args.next()) else {
         complain(
@@ -69,13 +71,13 @@ pub fn main() -> ExitCode {
             "?",
             "usage: eud-keeper UNIT RUN-ID; it is started by the manager, not by hand",
         );
-        return ExitCode::from(2);
+        return 2;
     };
     match keep(&unit, &run) {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(()) => 0,
         Err(error) => {
             complain(&unit, &run, &error.to_string());
-            ExitCode::FAILURE
+            1
         }
     }
 }
@@ -122,7 +124,7 @@ fn keep(unit: &str, run: &str) -> io::Result<()> {
     begin(prepared, first)
 }
 
-fn begin(mut prepared: Prepared, first: Option<UnixStream>) -> io::Result<()> {
+fn begin(mut prepared: Box<Prepared>, first: Option<UnixStream>) -> io::Result<()> {
     if let Some(first) = first {
         prepared
             .control
@@ -155,6 +157,7 @@ fn begin(mut prepared: Prepared, first: Option<UnixStream>) -> io::Result<()> {
 
 /// Becomes independent of whoever started it: own session, own children, no descriptors but what is
 /// meant for it, no signals that end it by accident.
+#[inline(never)]
 fn settle_in() -> io::Result<(File, Option<UnixStream>)> {
     fd::close_from(3)?;
     let (input, output) = fd::take_standard_io()?;
@@ -189,13 +192,14 @@ fn take_lock(path: &Path) -> io::Result<Option<File>> {
     }
 }
 
+#[inline(never)]
 fn prepare(
     spec: LaunchSpec,
     spec_file: File,
     lock: File,
     signals: SignalFd,
     inherited_umask: u32,
-) -> io::Result<Prepared> {
+) -> io::Result<Box<Prepared>> {
     // With the lock held, a socket file that is there already is a dead one.
     tidy();
     let named = |what: &'static str| {
@@ -214,7 +218,7 @@ fn prepare(
         None
     };
     let log = Log::new(spec.log.clone(), spec.log_max_size, spec.log_keep)?;
-    Ok(Prepared {
+    Ok(Box::new(Prepared {
         spec,
         spec_file,
         inherited_umask,
@@ -225,7 +229,7 @@ fn prepare(
         notify,
         cgroup,
         log,
-    })
+    }))
 }
 
 /// A control group for the run, if one can be had. Its path is noted before anything is born in it.

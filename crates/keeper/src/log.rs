@@ -11,6 +11,7 @@
 //! Deliberately absent: compression (the manager does that to rotated files), levels, parsing,
 //! fsync.
 
+use std::ffi::OsStr;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::os::fd::BorrowedFd;
@@ -19,7 +20,7 @@ use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::PathBuf;
 
 use eud_sys::clock;
-use eud_sys::fd::read_now;
+use eud_sys::fd::{each_name, read_now};
 use eud_sys::memory::{Region, find_byte};
 
 use crate::stamp::{self, Stamper};
@@ -481,30 +482,28 @@ impl Log {
     }
 
     /// Removes the oldest rotated files. That one cannot be removed is no reason to stop logging.
+    #[inline(never)]
     fn remove_old(&self) {
-        let Ok(entries) = fs::read_dir(&self.folder) else {
+        let mut names: Vec<Vec<u8>> = Vec::new();
+        let listed = each_name(&self.folder, |name| {
+            if stamp::is_file_name(name) {
+                names.push(name.to_vec());
+            }
+        });
+        if listed.is_err() {
             return;
-        };
-        let mut names: Vec<_> = entries
-            .filter_map(|entry| Some(entry.ok()?.file_name()))
-            .filter(|name| stamp::is_file_name(name.as_bytes()))
-            .collect();
+        }
         names.sort_unstable();
-        let stem = |name: &std::ffi::OsString| {
-            name.as_bytes()
-                .split(|b| *b == b'Z')
-                .next()
-                .map(<[u8]>::to_vec)
-        };
         // While the manager compresses a file, it is there twice; that is one file.
-        let mut stems: Vec<_> = names.iter().map(stem).collect();
+        let stem = |name: &[u8]| name.split(|b| *b == b'Z').next().map(<[u8]>::to_vec);
+        let mut stems: Vec<_> = names.iter().map(|name| stem(name)).collect();
         stems.dedup();
         let old = stems.len().saturating_sub(self.keep);
         for name in names
             .iter()
             .filter(|name| stems[..old].contains(&stem(name)))
         {
-            let _ = fs::remove_file(self.folder.join(name));
+            let _ = fs::remove_file(self.folder.join(OsStr::from_bytes(name)));
         }
     }
 }

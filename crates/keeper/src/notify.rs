@@ -72,6 +72,7 @@ impl Notify {
     }
 
     /// The next message that may be heard. `None` when there is none.
+    #[inline(never)]
     pub(crate) fn next(&mut self) -> Option<String> {
         let mut buffer = [0; MESSAGE_MAX];
         loop {

@@ -25,8 +25,13 @@ pub fn wall_ms() -> i64 {
 
 /// Milliseconds since the machine was booted, suspended time included. Never jumps.
 pub fn boot_ms() -> u64 {
+    boot_ns() / 1_000_000
+}
+
+/// Nanoseconds since the machine was booted, suspended time included. Never jumps.
+pub fn boot_ns() -> u64 {
     let t = clock_gettime(ClockId::Boottime);
-    u64::try_from(t.tv_sec * 1_000 + t.tv_nsec / 1_000_000).unwrap_or(0)
+    u64::try_from(t.tv_sec * 1_000_000_000 + t.tv_nsec).unwrap_or(0)
 }
 
 /// A descriptor that becomes readable at a time of [`boot_ms`].

@@ -79,14 +79,14 @@ impl Reserved {
         })
     }
 
-    /// Writes the contents and gives the file its name, durably.
+    /// Makes the contents durable, then gives the file its name. The name is not waited for: that would be a
+    /// second wait for the disk. When it is lost in a power cut, [`unpublished`] finds the contents.
     ///
     /// # Errors
     /// Whatever the file system says; it may be tried again.
     pub fn publish(&mut self, contents: &[u8]) -> io::Result<()> {
         self.fill(contents)?;
-        std::fs::rename(temporary_of(&self.path), &self.path)?;
-        sync_folder_of(&self.path)
+        std::fs::rename(temporary_of(&self.path), &self.path)
     }
 
     /// Like [`Reserved::publish`], but never replaces a file that is there already.
@@ -98,8 +98,7 @@ impl Reserved {
         let temporary = temporary_of(&self.path);
         let linked = std::fs::hard_link(&temporary, &self.path);
         let _ = std::fs::remove_file(&temporary);
-        linked?;
-        sync_folder_of(&self.path)
+        linked
     }
 
     fn fill(&mut self, contents: &[u8]) -> io::Result<()> {
@@ -111,6 +110,12 @@ impl Reserved {
         self.file.write_all_at(contents, 0)?;
         self.file.sync_all()
     }
+}
+
+/// What was about to be published as `path` by a process that is gone, or by a machine that lost its power.
+/// Empty when it had not come to that. It is whole if it is of the right form: it was written at once.
+pub fn unpublished(path: &Path) -> io::Result<Vec<u8>> {
+    std::fs::read(temporary_of(path))
 }
 
 fn temporary_of(path: &Path) -> PathBuf {
@@ -150,6 +155,7 @@ mod tests {
         let path = dir.path().join("exit.json");
         let mut reserved = Reserved::new(&path, 4096).unwrap();
         assert!(!path.exists());
+        assert_eq!(unpublished(&path).unwrap(), b"");
         reserved.publish(b"{}").unwrap();
         assert_eq!(std::fs::read(&path).unwrap(), b"{}");
         let mut second = Reserved::new(&path, 4096).unwrap();

@@ -179,12 +179,26 @@ pub fn is_socket(fd: BorrowedFd<'_>) -> bool {
 
 /// Takes over standard input and output, which become `/dev/null`.
 pub fn take_standard_io() -> io::Result<(OwnedFd, OwnedFd)> {
-    let input = duplicate(io::stdin().as_fd())?;
-    let output = duplicate(io::stdout().as_fd())?;
+    // Not those of the standard library, which come with buffers.
+    let input = duplicate(rustix::stdio::stdin())?;
+    let output = duplicate(rustix::stdio::stdout())?;
     let null = File::options().read(true).write(true).open("/dev/null")?;
     rustix::stdio::dup2_stdin(&null)?;
     rustix::stdio::dup2_stdout(&null)?;
     Ok((input, output))
+}
+
+/// Calls `take` with the name of each entry of a folder, with no memory but some stack.
+pub fn each_name(folder: &Path, mut take: impl FnMut(&[u8])) -> io::Result<()> {
+    use rustix::fs::{Mode, OFlags, RawDir, open};
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let folder = open(folder, flags, Mode::empty())?;
+    let mut buffer = [std::mem::MaybeUninit::uninit(); 1024];
+    let mut entries = RawDir::new(&folder, &mut buffer);
+    while let Some(entry) = entries.next() {
+        take(entry?.file_name().to_bytes());
+    }
+    Ok(())
 }
 
 /// Closes every descriptor from `first` on. Whoever calls it owns none of them.
