@@ -15,16 +15,18 @@ use std::path::PathBuf;
 use crate::{Failure, cmd};
 use session::Session;
 
-/// Runs the pages named, or all of them.
+/// Runs the pages named, or all of them; with `--show`, prints what each command prints.
 pub(crate) fn run(args: &[String]) -> Result<(), Failure> {
     cmd::run(&mut cmd::cargo(&[
         "build", "-q", "-p", "eudaemon", "-p", "factory",
     ]))?;
-    let pages = if args.is_empty() {
-        all()?
-    } else {
-        args.iter().map(PathBuf::from).collect()
-    };
+    let shown = cmd::flag(args, "--show");
+    let named = args
+        .iter()
+        .filter(|arg| !arg.starts_with("--"))
+        .map(PathBuf::from);
+    let named: Vec<PathBuf> = named.collect();
+    let pages = if named.is_empty() { all()? } else { named };
     let mut wrong = Vec::new();
     for path in &pages {
         let text = std::fs::read_to_string(cmd::root().join(path))
@@ -36,7 +38,7 @@ pub(crate) fn run(args: &[String]) -> Result<(), Failure> {
         {
             continue;
         }
-        let outcome = Session::new(path).and_then(|mut session| session.play(&steps));
+        let outcome = Session::new(path, shown).and_then(|mut session| session.play(&steps));
         match outcome {
             Ok(commands) => cmd::say(&format!("docs: {}: {commands} commands", path.display())),
             Err(failure) => {

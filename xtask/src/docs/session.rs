@@ -13,15 +13,16 @@ use crate::{Failure, cmd, fleet};
 
 pub(super) struct Session {
     dir: TempDir,
+    /// Print what each command prints.
+    shown: bool,
 }
 
 impl Session {
     /// An empty folder for a page.
-    pub(super) fn new(page: &Path) -> Result<Self, Failure> {
+    pub(super) fn new(page: &Path, shown: bool) -> Result<Self, Failure> {
         let stem = page.file_stem().and_then(|s| s.to_str()).unwrap_or("page");
-        Ok(Self {
-            dir: TempDir::new(&format!("eud-docs-{}", stem.to_lowercase()))?,
-        })
+        let dir = TempDir::new(&format!("eud-docs-{}", stem.to_lowercase()))?;
+        Ok(Self { dir, shown })
     }
 
     /// Does everything in order. The failure begins with `:LINE: `.
@@ -53,6 +54,9 @@ impl Session {
         let err = String::from_utf8_lossy(&output.stderr);
         // People see both; what goes to standard error is shown after the rest.
         let printed = out + &err;
+        if self.shown {
+            cmd::say(&format!("$ {}\n{}", command.text, printed.trim_end()));
+        }
         let place = format!(":{}: `{}`", command.line, command.text);
         let code = output.status.code().unwrap_or(-1);
         if code != command.exit {
