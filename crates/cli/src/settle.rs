@@ -214,6 +214,8 @@ impl<'a> Wait<'a> {
             match context::status(client) {
                 Ok(status) => take(&mut outcome, units, goal, before, &status),
                 Err(Error::NoManager { .. }) => outcome.manager_gone = true,
+                // One that is about to end answers so; whoever waits for its end goes on to wait for that.
+                Err(Error::Remote(_)) if goal == Goal::Down => outcome.manager_gone = true,
                 Err(error) => return Err(error),
             }
             let open = outcome.verdicts.values().any(|v| *v == Verdict::Open);

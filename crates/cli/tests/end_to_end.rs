@@ -130,6 +130,31 @@ impl Drop for Fleet {
     }
 }
 
+/// A process that does not outlive its test.
+struct Child(std::process::Child);
+
+impl Child {
+    fn of(command: &mut Command) -> Self {
+        Self(command.spawn().unwrap())
+    }
+
+    fn signal(&self, signal: rustix::process::Signal) {
+        let pid = rustix::process::Pid::from_raw(i32::try_from(self.0.id()).unwrap()).unwrap();
+        rustix::process::kill_process(pid, signal).unwrap();
+    }
+
+    fn code(&mut self) -> Option<i32> {
+        self.0.wait().unwrap().code()
+    }
+}
+
+impl Drop for Child {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
 struct Ran {
     line: String,
     code: i32,
@@ -352,23 +377,18 @@ fn followed_logs_show_each_line_once_across_rotations() {
         r#"
         [daemons.counter]
         shell = "i=0; while [ $i -lt 3000 ]; do echo line $i; i=$((i+1)); done; exec sleep 1000"
-        log = { max_size = "4KB", keep = 100 }
+        log = { max_size = "4KiB", keep = 100 }
         "#,
     );
     let out = fs::File::create(fleet.path().join("followed")).unwrap();
     fs::create_dir_all(fleet.path().join(".eud/daemons/counter/log")).unwrap();
-    let mut follower = fleet
-        .command("logs -f -n all --raw counter")
-        .stdout(out)
-        .spawn()
-        .unwrap();
+    let follower = Child::of(fleet.command("logs -f -n all --raw counter").stdout(out));
     fleet.eud("up", 0);
     let read = || fs::read_to_string(fleet.path().join("followed")).unwrap();
     eventually("the last line", || {
         read().contains("line 2999\n").then_some(())
     });
-    follower.kill().unwrap();
-    follower.wait().unwrap();
+    drop(follower);
     let expected: String = (0..3000).map(|n| format!("line {n}\n")).collect();
     assert_eq!(read(), expected);
     assert_eq!(fleet.eud("logs counter --raw -n all", 0).out, expected);
@@ -544,20 +564,14 @@ fn an_interrupted_run_by_hand_leaves_nothing_behind() {
     let script = "sleep 1000 & echo $! > child; trap '' INT; echo ready; wait";
     let out = fs::File::create(fleet.path().join("out")).unwrap();
     let mut command = fleet.command("run --grace 1s --");
-    let mut eud = command
-        .args(["sh", "-c", script])
-        .stdout(out)
-        .spawn()
-        .unwrap();
+    let mut eud = Child::of(command.args(["sh", "-c", script]).stdout(out));
     eventually("its output", || {
         fs::read_to_string(fleet.path().join("out"))
             .ok()
             .filter(|t| t.contains("ready"))
     });
-    let pid = rustix::process::Pid::from_raw(i32::try_from(eud.id()).unwrap()).unwrap();
-    rustix::process::kill_process(pid, rustix::process::Signal::INT).unwrap();
-    let status = eud.wait().unwrap();
-    assert_eq!(status.code(), Some(143), "stopped by TERM");
+    eud.signal(rustix::process::Signal::INT);
+    assert_eq!(eud.code(), Some(143), "stopped by TERM");
     let child = fs::read_to_string(fleet.path().join("child")).unwrap();
     assert!(
         !Path::new("/proc").join(child.trim()).exists(),
@@ -569,19 +583,14 @@ fn an_interrupted_run_by_hand_leaves_nothing_behind() {
 fn the_foreground_prints_and_ends_with_the_fleet() {
     let fleet = Fleet::new(FLEET);
     let out = fs::File::create(fleet.path().join("out")).unwrap();
-    let mut eud = fleet
-        .command("up --foreground")
-        .stdout(out)
-        .spawn()
-        .unwrap();
+    let mut eud = Child::of(fleet.command("up --foreground").stdout(out));
     eventually("db ready", || {
         let text = fs::read_to_string(fleet.path().join("out")).ok()?;
         text.contains("db  up → ready").then_some(())
     });
     fleet.eud("up", 0);
-    let pid = rustix::process::Pid::from_raw(i32::try_from(eud.id()).unwrap()).unwrap();
-    rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
-    assert_eq!(eud.wait().unwrap().code(), Some(0));
+    eud.signal(rustix::process::Signal::TERM);
+    assert_eq!(eud.code(), Some(0));
     fleet.eud("status", 4);
 }
 

@@ -161,13 +161,14 @@ pub(crate) fn release(context: &Context, args: &ChangeArgs) -> Result<u8, Error>
 /// As the client's.
 pub(crate) fn kill(context: &Context, args: &KillArgs) -> Result<u8, Error> {
     let mut client = context.client()?;
+    // Before, because the signal may end the process.
+    let status = context::status(&mut client)?;
     let params = json!({ "names": args.names, "signal": args.signal });
     let accepted: Accepted = client.call("daemon.signal", &params)?;
     if context.common.json {
         context::print_json(&json!({ "accepted": accepted }))?;
         return Ok(code::OK);
     }
-    let status = context::status(&mut client)?;
     let signal = args.signal.to_uppercase();
     let signal = signal.strip_prefix("SIG").unwrap_or(&signal);
     let mut text = String::new();

@@ -8,6 +8,8 @@ use std::time::Duration;
 use eud_api::client::Client;
 use eud_api::protocol::Info;
 use eud_core::io::Accepted;
+use eud_core::record::Desired;
+use eud_core::view::Status;
 use jiff::Timestamp;
 use serde_json::json;
 
@@ -47,7 +49,7 @@ pub(crate) fn run(context: &Context, args: &UpArgs) -> Result<u8, Error> {
     };
     let up: Accepted = client.call("fleet.up", &json!({ "profile": args.profile }))?;
     merge(&mut accepted, up);
-    let units = concerned(&accepted, &mut client)?;
+    let units = wanted(&context::status(&mut client)?);
     let limit = args.wait.wait;
     let title = format!("bringing up {}", fleet.name);
     let outcome = wait.until(&mut client, &units, Goal::Running, &before, limit, &title)?;
@@ -110,20 +112,10 @@ fn merge(accepted: &mut Accepted, up: Accepted) {
     accepted.warnings.dedup();
 }
 
-/// Units to wait for: what was set in motion, and what was in motion already.
-fn concerned(accepted: &Accepted, client: &mut Client) -> Result<Vec<String>, Error> {
-    let restarted = accepted.restarted.iter().map(|(unit, _)| unit.clone());
-    let mut units: Vec<String> = accepted.affected.iter().cloned().chain(restarted).collect();
-    let status = context::status(client)?;
-    let moving = status.daemons.iter().filter(|d| {
-        d.desired == eud_core::record::Desired::Up
-            && accepted.unchanged.iter().any(|(unit, _)| *unit == d.name)
-    });
-    units.extend(moving.map(|d| d.name.clone()));
-    units.retain(|unit| status.daemons.iter().any(|d| d.name == *unit));
-    units.sort();
-    units.dedup();
-    Ok(units)
+/// Units to wait for: all that are wanted. The fleet as a whole was asked for, not only what had to change.
+fn wanted(status: &Status) -> Vec<String> {
+    let wanted = status.daemons.iter().filter(|d| d.desired == Desired::Up);
+    wanted.map(|d| d.name.clone()).collect()
 }
 
 fn tell(
@@ -203,7 +195,7 @@ pub(crate) fn reload_command(context: &Context, limit: Duration) -> Result<u8, E
         status
             .daemons
             .iter()
-            .any(|d| d.name == *unit && d.desired == eud_core::record::Desired::Up)
+            .any(|d| d.name == *unit && d.desired == Desired::Up)
     };
     let restarted = accepted.restarted.iter().map(|(unit, _)| unit);
     let units: Vec<String> = accepted
