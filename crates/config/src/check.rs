@@ -10,9 +10,10 @@ use crate::checked::{Checked, Item, Val};
 use crate::diagnostic::Code;
 use crate::document::{Node, Table, Value};
 use crate::expand::{self, Env};
-use crate::keys::{self, Key, KeyRule, MapSpec, RLIMIT_NAMES, TABLES, TableSpec, Type};
+use crate::keys::{Key, KeyRule, MapSpec, TableSpec, Type};
 use crate::source::{At, Draft, Report, Sources, quoted};
-use crate::values::{self, Fault, Parsed};
+use crate::tables::{self, TABLES};
+use crate::values::{self, Fault, Parsed, RLIMIT_NAMES};
 
 /// What is needed to check a table.
 pub(crate) struct Checker<'a> {
@@ -79,7 +80,7 @@ impl Checker<'_> {
             .iter()
             .find(|(name, _)| *name == key)
             .map(|(_, hint)| *hint);
-        if hint == Some(keys::LATER) {
+        if hint == Some(tables::LATER) {
             let message = format!("`{key}` is not supported by this version");
             self.report
                 .push(Draft::error(Code::Unsupported, at, message));
@@ -112,7 +113,7 @@ impl Checker<'_> {
             .hints
             .iter()
             .find(|(name, _)| Some(*name) == foreign.as_deref());
-        if let (None, Some((_, hint))) = (&near, hint.filter(|(_, hint)| *hint != keys::LATER)) {
+        if let (None, Some((_, hint))) = (&near, hint.filter(|(_, hint)| *hint != tables::LATER)) {
             self.error(Code::UnknownKey, at, message, *hint);
             return true;
         }
@@ -354,8 +355,8 @@ impl Checker<'_> {
         {
             let message = format!("the value of `{name}` would be visible");
             let draft = Draft::warning(Code::SecretShown, at, message).help(format!(
-                "variables in the fleet file are shown by `eud` and `ps`; as a secret it is not: in \
-                 `env`, write {{ env = \"{name}\" }}"
+                "variables in the fleet file are shown by `eud` and `ps`; as a secret it is not: \
+                 in `env`, write {{ env = \"{name}\" }}"
             ));
             self.report.push(draft);
         }

@@ -7,9 +7,9 @@ use eud_core::fleet::Rlimit;
 use crate::check::{Checker, Text};
 use crate::diagnostic::Code;
 use crate::document::{Node, Value};
-use crate::keys::{RLIMIT_NAMES, Type};
+use crate::keys::Type;
 use crate::source::{At, Draft, quoted};
-use crate::values::{self, Fault};
+use crate::values::{self, Fault, RLIMIT_NAMES};
 use crate::words::{self, Part, Unbalanced, Word};
 
 impl Checker<'_> {

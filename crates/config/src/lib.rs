@@ -8,6 +8,8 @@
 //! Deliberately absent: anything that depends on the state of the machine, such as whether a user,
 //! a program or a port exists; network; writing files.
 
+#[cfg(test)]
+mod agreement;
 mod check;
 mod check_values;
 mod checked;
@@ -27,6 +29,7 @@ mod render;
 mod schema;
 mod source;
 mod starter;
+mod tables;
 mod values;
 mod words;
 

@@ -16,12 +16,13 @@ use crate::diagnostic::{Code, Diagnostic, Invalid};
 use crate::document::{self, Entry, Node, Table, Value};
 use crate::expand::Env;
 use crate::include::{self, Contents, DEPTH_MAX, FILES_MAX};
-use crate::keys::{DAEMON, ROOT, Type};
+use crate::keys::Type;
 use crate::merge;
 use crate::model;
 use crate::profiles::{Profile, Profiles};
 use crate::relations::{self, Declarations, Declared};
 use crate::source::{At, Draft, Report, Sources, quoted};
+use crate::tables::{DAEMON, ROOT};
 
 /// A fleet that may be run.
 #[derive(Debug, Clone)]

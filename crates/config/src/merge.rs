@@ -7,8 +7,9 @@
 
 use crate::diagnostic::Code;
 use crate::document::{Entry, Node, Table, Value};
-use crate::keys::{RESTART, TableSpec, Type};
+use crate::keys::{TableSpec, Type};
 use crate::source::{Draft, Report};
+use crate::tables::RESTART;
 
 /// Brings a daemon's table into the one shape that can be merged: a restart mode becomes a table,
 /// and `success_exits` and `alarm_exits` move into it.

@@ -4,16 +4,18 @@
 
 use std::fmt::Write;
 
-use crate::keys::{TABLES, TableSpec};
+use crate::keys::TableSpec;
+use crate::tables::TABLES;
 
 /// All tables and keys as Markdown.
 pub fn reference() -> String {
     let mut out = String::from(
         "# Keys of the fleet file\n\n\
-         Durations: `30s`, `1h30m`, `500ms`. Sizes: `50MB` (10⁶ bytes), `64KiB` (2¹⁰). Paths are relative to \
-         the file that gives them; `~/` is the home folder. `${VAR}` and `${VAR:-default}` are filled in from \
-         the environment, except in `shell` and in regular expressions; `$${` is a literal `${`. Where an array \
-         is possible, one value may stand alone.\n",
+         Durations: `30s`, `1h30m`, `500ms`. Sizes: `50MB` (10⁶ bytes), `64KiB` (2¹⁰). Paths are \
+         relative to the file that gives them; `~/` is the home folder. `${VAR}` and \
+         `${VAR:-default}` are filled in from the environment, except in `shell`, in regular \
+         expressions and between single quotes of a command; `$${` is a literal `${`. Where an \
+         array is possible, one value may stand alone.\n",
     );
     for spec in TABLES {
         table(&mut out, spec);

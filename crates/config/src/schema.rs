@@ -5,11 +5,12 @@
 
 use serde_json::{Map, Value, json};
 
-use crate::keys::{KeyRule, MapSpec, RLIMIT_NAMES, ROOT, TableSpec, Type};
-use crate::values::{NAME_BYTES_MAX, RESOURCES, SIGNALS};
+use crate::keys::{KeyRule, MapSpec, TableSpec, Type};
+use crate::tables::ROOT;
+use crate::values::{NAME_BYTES_MAX, RESOURCES, RLIMIT_NAMES, SIGNALS};
 
 /// Identity of the schema.
-const ID: &str = "https://eudaemon.dev/schema/eud.toml.json";
+const ID: &str = "urn:eudaemon:fleet-file";
 
 /// A JSON Schema (draft 2020-12) of `eud.toml`.
 pub fn schema() -> Value {

@@ -294,6 +294,26 @@ pub(crate) fn resource(text: &str) -> Parsed<String> {
     }
 }
 
+/// Names of resource limits, and whether they are counted in bytes.
+pub(crate) static RLIMIT_NAMES: [(&str, bool); 16] = [
+    ("as", true),
+    ("core", true),
+    ("cpu", false),
+    ("data", true),
+    ("fsize", true),
+    ("locks", false),
+    ("memlock", true),
+    ("msgqueue", true),
+    ("nice", false),
+    ("nofile", false),
+    ("nproc", false),
+    ("rss", true),
+    ("rtprio", false),
+    ("rttime", false),
+    ("sigpending", false),
+    ("stack", true),
+];
+
 /// Longest name in bytes.
 pub(crate) const NAME_BYTES_MAX: usize = 64;
 

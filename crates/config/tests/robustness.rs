@@ -1,0 +1,367 @@
+//! Whatever is in the files: no panic, either a fleet or errors, and a fleet keeps its promises.
+
+#![expect(
+    clippy::unwrap_used,
+    reason = "the helpers of a test may panic as the test may"
+)]
+
+use std::fs;
+use std::path::Path;
+
+use eud_config::{Loaded, Severity, load, render};
+use eud_core::select;
+use proptest::prelude::*;
+
+const FULL: &str = include_str!("good/full.toml");
+const DEFAULTS: &str = include_str!("good/defaults.toml");
+
+fn env(name: &str) -> Option<String> {
+    match name {
+        "HOME" => Some("/home/ada".into()),
+        "A" => Some("a b\u{1b}[31m".into()),
+        _ => None,
+    }
+}
+
+/// Loads bytes as a fleet file, checks what must hold for any, and answers whether it was accepted.
+fn accepted(bytes: &[u8]) -> bool {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("eud.toml");
+    fs::write(&path, bytes).unwrap();
+    match load(&path, &env) {
+        Ok(loaded) => {
+            promises(&loaded);
+            assert!(
+                loaded
+                    .warnings
+                    .iter()
+                    .all(|w| w.severity == Severity::Warning)
+            );
+            for width in [0, 40, 80, usize::MAX] {
+                printable(&render(&loaded.warnings, &loaded.sources, false, width));
+            }
+            true
+        }
+        Err(invalid) => {
+            assert!(
+                invalid
+                    .diagnostics
+                    .iter()
+                    .any(|d| d.severity == Severity::Error)
+            );
+            for width in [0, 40, 80, usize::MAX] {
+                printable(&render(
+                    &invalid.diagnostics,
+                    &invalid.sources,
+                    false,
+                    width,
+                ));
+            }
+            printable(&invalid.to_string());
+            for diagnostic in &invalid.diagnostics {
+                assert!(!diagnostic.message.is_empty());
+            }
+            false
+        }
+    }
+}
+
+fn printable(text: &str) {
+    assert!(
+        !text.chars().any(|c| c.is_control() && c != '\n'),
+        "{text:?}"
+    );
+}
+
+/// What `eud_core::fleet` says of a fleet.
+fn promises(loaded: &Loaded) {
+    let fleet = &loaded.fleet;
+    for (name, daemon) in &fleet.daemons {
+        assert_eq!(name, &daemon.name);
+        assert!(!name.is_empty() && name.len() <= 64 && !name.contains(['@', '/']));
+        assert!(
+            daemon
+                .exec
+                .argv
+                .first()
+                .is_some_and(|program| !program.is_empty())
+        );
+        assert!(Path::new(&daemon.exec.cwd).is_absolute());
+        assert!((1..=256).contains(&daemon.replicas));
+        assert!(daemon.restart.backoff_initial_ms <= daemon.restart.backoff_max_ms);
+        assert!(daemon.restart.backoff_factor_percent >= 100);
+        assert!(daemon.restart.backoff_jitter_percent <= 100);
+        let named = [
+            &daemon.needs,
+            &daemon.wants,
+            &daemon.after,
+            &daemon.conflicts,
+        ];
+        for other in named.into_iter().flatten() {
+            assert!(fleet.daemons.contains_key(other) && other != name);
+        }
+        for word in &daemon.exec.argv {
+            assert!(!word.contains('\0'));
+        }
+    }
+    let mut left: Vec<&str> = fleet.daemons.keys().map(String::as_str).collect();
+    while let Some(i) = left.iter().position(|name| {
+        let daemon = &fleet.daemons[*name];
+        let waits = daemon
+            .needs
+            .iter()
+            .chain(&daemon.wants)
+            .chain(&daemon.after);
+        waits
+            .into_iter()
+            .all(|other| !left.contains(&other.as_str()))
+    }) {
+        left.swap_remove(i);
+    }
+    assert!(left.is_empty(), "a cycle among {left:?}");
+    assert!(select::profile_units(fleet, fleet.profile.as_deref()).is_ok());
+    for name in fleet.profiles.keys() {
+        assert!(select::profile_units(fleet, Some(name)).is_ok());
+    }
+}
+
+/// Pieces from which files are put together that are nearly right.
+fn piece() -> impl Strategy<Value = String> {
+    let header = prop::sample::select(vec![
+        "[fleet]",
+        "[defaults]",
+        "[profiles]",
+        "[daemons.a]",
+        "[daemons.b]",
+        "[daemons.a.env]",
+        "[daemons.a.restart]",
+        "[daemons.b.ready]",
+        "[daemons.\"x y\"]",
+        "[[daemons]]",
+        "[daemons]",
+        "[daemons.a.rlimits]",
+        "[daemons.a.live.file]",
+        "[defaults.restart.backoff]",
+        "[rules]",
+    ]);
+    let key = prop::sample::select(vec![
+        "command",
+        "shell",
+        "cwd",
+        "env",
+        "restart",
+        "mode",
+        "backoff",
+        "initial",
+        "max",
+        "factor",
+        "stop",
+        "signal",
+        "ready",
+        "live",
+        "http",
+        "tcp",
+        "log",
+        "file",
+        "notify",
+        "needs",
+        "wants",
+        "after",
+        "conflicts",
+        "ports",
+        "tags",
+        "name",
+        "profile",
+        "nofile",
+        "as",
+        "include",
+        "a",
+        "b",
+        "timeout",
+        "replicas",
+        "deprecated",
+        "enabled",
+        "umask",
+        "success_exits",
+        "alarm_exits",
+    ]);
+    let value = prop_oneof![
+        prop::sample::select(vec![
+            "1",
+            "-1",
+            "0o22",
+            "1.5",
+            "nan",
+            "inf",
+            "true",
+            "false",
+            "\"a\"",
+            "[\"a\", \"b\"]",
+            "[\"profile:a\"]",
+            "[\"!b\", \"*\"]",
+            "{}",
+            "{ http = \"http://h/\" }",
+            "\"1h\"",
+            "\"${A}\"",
+            "\"${A:-5}\"",
+            "\"$${\"",
+            "\"${\"",
+            "\"~/x\"",
+            "\"a 'b\"",
+            "\"x | y\"",
+            "{ mode = \"always\" }",
+            "[[]]",
+            "[{}]",
+            "9999999999999999999",
+            "2026-11-23",
+            "{ env = \"A\" }",
+            "\"\"",
+            "[]",
+            "'''\na\n'''",
+            "\"\\u0000\"",
+            "\"\\u001b[31m\"",
+        ])
+        .prop_map(str::to_owned),
+        "\"[ -~]{0,12}\"",
+    ];
+    prop_oneof![
+        1 => header.prop_map(str::to_owned),
+        4 => (key, value).prop_map(|(key, value)| format!("{key} = {value}")),
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 300, ..ProptestConfig::default() })]
+
+    #[test]
+    fn any_bytes(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
+        accepted(&bytes);
+    }
+
+    #[test]
+    fn any_text(text in "\\PC{0,200}") {
+        accepted(text.as_bytes());
+    }
+
+    #[test]
+    fn pieces_in_any_order(pieces in prop::collection::vec(piece(), 0..25)) {
+        accepted(pieces.join("\n").as_bytes());
+    }
+
+    #[test]
+    fn a_good_file_with_some_bytes_changed(
+        edits in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..4),
+    ) {
+        let mut bytes = FULL.as_bytes().to_vec();
+        for (index, byte) in edits {
+            let at = index.index(bytes.len());
+            bytes[at] = byte;
+        }
+        accepted(&bytes);
+    }
+
+    #[test]
+    fn a_good_file_with_lines_lost_or_moved(
+        edits in prop::collection::vec(
+            (any::<prop::sample::Index>(), any::<prop::sample::Index>(), any::<bool>()),
+            1..6,
+        ),
+    ) {
+        let mut lines: Vec<&str> = DEFAULTS.lines().filter(|l| !l.starts_with("include")).collect();
+        for (from, to, lost) in edits {
+            let line = lines.remove(from.index(lines.len()));
+            if !lost {
+                lines.insert(to.index(lines.len()), line);
+            }
+        }
+        accepted(lines.join("\n").as_bytes());
+    }
+}
+
+#[test]
+fn the_unchanged_files_are_accepted() {
+    assert!(accepted(FULL.as_bytes()));
+    assert!(accepted(
+        DEFAULTS
+            .replace("include = \"conf.d/*.toml\"", "")
+            .as_bytes()
+    ));
+}
+
+#[test]
+fn hostile_shapes_are_refused() {
+    let many = |piece: &str, n: usize| piece.repeat(n);
+    for text in [
+        format!("a = {}", many("[", 20_000)),
+        format!("a = {}", many("{ a = ", 20_000)),
+        format!("{}a = 1", many("a.", 20_000)),
+        format!("[{}a]", many("a.", 20_000)),
+        format!(
+            "[daemons.a]\ncommand = \"{}\"\nzz = 1",
+            many("${A:-", 20_000)
+        ),
+        format!("[daemons.a]\nready = {{ log = '{}' }}", many("(", 20_000)),
+        format!(
+            "[daemons.a]\nready = {{ log = '{}' }}",
+            many("a{1000}", 1_000)
+        ),
+        format!("[profiles]\nx = [\"{}\"]", many("{a,", 10_000)),
+        format!("[profiles]\nx = [\"{}\"]", many("*", 10_000)),
+        format!("include = [\"{}\"]", many("../", 2_000)),
+        format!("include = [\"{}\"]", many("[", 2_000)),
+        format!("[daemons.a]\n{} = 1", many("x", 200_000)),
+        many("[daemons.a]\n", 20_000),
+        many("x = 1\n", 20_000),
+        (0..20_000).map(|i| format!("k{i} = 1\n")).collect(),
+    ] {
+        let t = std::time::Instant::now();
+        assert!(!accepted(text.as_bytes()), "{}", text.get(..40).unwrap());
+        eprintln!("{:?} {}", t.elapsed(), text.get(..40).unwrap());
+    }
+}
+
+#[test]
+fn files_that_are_no_files_are_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let message = |path: &Path| load(path, &env).unwrap_err().to_string();
+    let at = |name: &str| folder.path().join(name);
+    fs::create_dir(at("dir.toml")).unwrap();
+    fs::write(at("large.toml"), vec![b'#'; (4 << 20) + 1]).unwrap();
+    std::os::unix::net::UnixListener::bind(at("socket.toml")).unwrap();
+    std::os::unix::fs::symlink(at("loop.toml"), at("loop.toml")).unwrap();
+    assert_eq!(
+        message(&at("dir.toml")),
+        "dir.toml: the fleet file is a folder"
+    );
+    assert_eq!(
+        message(&at("large.toml")),
+        "large.toml: the fleet file is larger than 4 MiB"
+    );
+    assert_eq!(
+        message(&at("socket.toml")),
+        "socket.toml: the fleet file is not a regular file"
+    );
+    assert_eq!(
+        message(&at("none.toml")),
+        "none.toml: the fleet file does not exist"
+    );
+    assert!(message(&at("loop.toml")).starts_with("loop.toml: the fleet file cannot be read"));
+    assert_eq!(
+        message(Path::new("/dev/zero")),
+        "zero: the fleet file is not a regular file"
+    );
+    let not_utf8: &std::ffi::OsStr = std::os::unix::ffi::OsStrExt::from_bytes(b"\xff.toml");
+    assert!(
+        message(&folder.path().join(not_utf8)).ends_with("the path of the fleet file is not UTF-8")
+    );
+}
+
+#[test]
+fn a_file_of_exactly_the_limit_is_read() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("eud.toml");
+    let mut text = String::from("[daemons.a]\ncommand = \"a\"\n");
+    text.push_str(&"#".repeat((4 << 20) - text.len()));
+    fs::write(&path, text).unwrap();
+    assert!(load(&path, &env).is_ok());
+}
