@@ -101,8 +101,9 @@ pub(crate) fn judge(
 ) -> Verdict {
     match goal {
         Goal::Down => match daemon.state {
-            State::Stopped | State::Held | State::Done | State::Failed => Verdict::Good,
             State::Unknown => Verdict::Bad,
+            // What needed it is wanted still, and so waits; it has no process either.
+            state if !state.may_be_alive() => Verdict::Good,
             _ => Verdict::Open,
         },
         Goal::Running => running(daemon, all, before, now, &mut BTreeSet::new()),

@@ -3,6 +3,8 @@
 //! Nothing here waits for a fixed time: commands wait by themselves, and what they do not wait for is looked
 //! for until it is there or a limit is reached.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
@@ -321,7 +323,7 @@ fn a_signal_is_sent() {
 fn what_fails_is_told_with_its_last_lines() {
     let fleet = Fleet::new(&format!("{FLEET}{BROKEN}"));
     let up = fleet.eud("up", 1);
-    up.says("broken is failed: exited with code 3")
+    up.says("broken failed: exited with code 3")
         .says("it is broken")
         .says("really");
     up.says("next: eud why broken").says("3 of 4 daemons up");

@@ -52,7 +52,7 @@ pub(crate) fn done(
     let took = took.unwrap_or_default();
     match daemon.state {
         State::Held => parts.extend(daemon.reason.as_deref().map(one_line)),
-        State::Stopped => match &daemon.last_exit {
+        State::Stopped | State::Waiting => match &daemon.last_exit {
             Some(exit) => {
                 let word = exit_word(exit.reason, exit.code, exit.signal);
                 parts.push(format!("exit {word}{took}"));
@@ -60,6 +60,9 @@ pub(crate) fn done(
             None => parts.push("was not running".into()),
         },
         state => parts.push(format!("{state}{took}")),
+    }
+    if daemon.state == State::Waiting && !daemon.blocked_on.is_empty() {
+        parts.push(format!("waits for {}", daemon.blocked_on.join(", ")));
     }
     let text = format!("{past} {} ({})", daemon.name, parts.join(", "));
     let glyph = ink_of(daemon.state).paint(screen.color, &glyph_of(daemon.state).to_string());
@@ -73,7 +76,7 @@ pub(crate) fn done(
 pub(crate) fn failed(daemon: &DaemonView, log: &[String], screen: &Screen) -> String {
     let reason = daemon.reason.as_deref().map(one_line).unwrap_or_default();
     let colon = if reason.is_empty() { "" } else { ": " };
-    let text = format!("{} is {}{colon}{reason}", daemon.name, daemon.state);
+    let text = format!("{} {}{colon}{reason}", daemon.name, predicate(daemon.state));
     let ink = ink_of(daemon.state);
     let glyph = ink.paint(screen.color, &glyph_of(daemon.state).to_string());
     let mut out = format!(
@@ -97,6 +100,25 @@ pub(crate) fn failed(daemon: &DaemonView, log: &[String], screen: &Screen) -> St
         Ink::Dim.paint(screen.color, "next:")
     ));
     out
+}
+
+/// What is said of a unit that is not as asked.
+fn predicate(state: State) -> &'static str {
+    match state {
+        State::Failed => "failed",
+        State::Backoff => "keeps failing",
+        State::CoolDown => "failed too often",
+        State::Degraded => "is degraded",
+        State::Held => "is held",
+        State::Unknown => "may or may not run",
+        State::Waiting => "waits",
+        State::Starting => "is still starting",
+        State::Up => "is not ready",
+        State::Stopping => "is still stopping",
+        State::Stopped => "is stopped",
+        State::Ready => "is ready",
+        State::Done => "is done",
+    }
 }
 
 /// What stays as it is, and what a person should know.

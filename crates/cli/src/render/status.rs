@@ -447,7 +447,7 @@ pub(crate) fn last_exit(exit: &LastExit, screen: &Screen) -> String {
     let at = parse(&exit.at);
     let at = at.map(|at| {
         if screen.verbose {
-            screen.clock.absolute(at)
+            screen.clock.time_of_day(at)
         } else {
             screen.clock.moment(at)
         }
