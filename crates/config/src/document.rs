@@ -73,6 +73,23 @@ impl Table {
         self.entries.iter().find(|entry| entry.key == key)
     }
 
+    /// Bytes that a copy takes, roughly.
+    pub(crate) fn weight(&self) -> usize {
+        fn of(node: &Node) -> usize {
+            let inner = match &node.value {
+                Value::Text(text) => text.len(),
+                Value::Array(items) => items.iter().map(of).sum(),
+                Value::Table(table) => table.weight(),
+                _ => 0,
+            };
+            inner + size_of::<Node>()
+        }
+        self.entries
+            .iter()
+            .map(|entry| of(&entry.node) + entry.key.len())
+            .sum()
+    }
+
     pub(crate) fn take(&mut self, key: &str) -> Option<Entry> {
         let index = self.entries.iter().position(|entry| entry.key == key)?;
         Some(self.entries.remove(index))

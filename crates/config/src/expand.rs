@@ -26,14 +26,31 @@ pub(crate) struct Expanded {
     pub(crate) troubles: Vec<Trouble>,
 }
 
+/// Longest text after expansion, in bytes: Linux passes no longer word to a program.
+const EXPANDED_BYTES_MAX: usize = 128 << 10;
+
 /// Expands all references in a text.
 pub(crate) fn expand(text: &str, env: Env<'_>) -> Expanded {
     let mut done = Expanded::default();
+    if !text.contains('$') {
+        text.clone_into(&mut done.text);
+        return done;
+    }
     let mut at = 0;
     while let Some(found) = text.get(at..).and_then(|rest| rest.find('$')) {
         let dollar = at + found;
         done.text.push_str(text.get(at..dollar).unwrap_or_default());
         let rest = text.get(dollar..).unwrap_or_default();
+        if done.text.len() > EXPANDED_BYTES_MAX {
+            let why = "with its variables filled in it is longer than 128 KiB".into();
+            let hint = "no program can receive it".into();
+            done.troubles.push(Trouble {
+                why,
+                hint,
+                range: dollar..dollar + 1,
+            });
+            return done;
+        }
         at = if rest.starts_with("$${") {
             done.text.push_str("${");
             dollar + 3

@@ -14,6 +14,8 @@ use globset::{GlobBuilder, GlobMatcher};
 pub(crate) const FILE_BYTES_MAX: u64 = 4 << 20;
 /// Most files of one fleet.
 pub(crate) const FILES_MAX: usize = 1_000;
+/// Largest size of all files of a fleet together: 64 MiB.
+pub(crate) const BYTES_MAX: usize = 64 << 20;
 /// Deepest chain of includes.
 pub(crate) const DEPTH_MAX: usize = 8;
 /// Most folders below one `**`.

@@ -15,7 +15,7 @@ use crate::checked::{Checked, Item, Val, texts};
 use crate::diagnostic::{Code, Diagnostic, Invalid};
 use crate::document::{self, Entry, Node, Table, Value};
 use crate::expand::Env;
-use crate::include::{self, Contents, DEPTH_MAX, FILES_MAX};
+use crate::include::{self, BYTES_MAX, Contents, DEPTH_MAX, FILES_MAX};
 use crate::keys::Type;
 use crate::merge;
 use crate::model;
@@ -65,9 +65,9 @@ pub fn load(path: &Path, env: &dyn Fn(&str) -> Option<String>) -> Result<Loaded,
     };
     let mut parts = Parts::default();
     loader.check_documents(&mut fleet, &mut parts, &fleet_folder);
-    relations::check_alone(&parts.daemons, &mut loader.report);
+    let bounded = relations::check_alone(&parts.daemons, &mut loader.report);
     let mut members = BTreeMap::new();
-    if !loader.broken {
+    if !loader.broken && bounded {
         relations::check(&parts.daemons, &mut loader.report);
         let profiles = Profiles {
             fleet: &fleet,
@@ -120,6 +120,9 @@ fn folder_name(folder: &Path) -> String {
     name.filter(|name| !name.chars().any(char::is_control))
         .unwrap_or_else(|| "fleet".to_owned())
 }
+
+/// Most bytes that the daemons of a file inherit together, roughly.
+const INHERITED_BYTES_MAX: usize = 256_000_000;
 
 /// A file that was read.
 struct Document {
@@ -315,14 +318,23 @@ impl Loader<'_> {
         if self.seen.contains_key(&real) {
             return;
         }
-        if depth >= DEPTH_MAX || self.documents.len() >= FILES_MAX {
+        let why = if depth >= DEPTH_MAX {
+            Some(format!(
+                "{shown} is included through more than {DEPTH_MAX} files"
+            ))
+        } else if self.documents.len() >= FILES_MAX {
+            Some(format!("more than {FILES_MAX} files are included"))
+        } else if self.sources.bytes() > BYTES_MAX {
+            Some(format!(
+                "the files together are larger than {} MiB",
+                BYTES_MAX >> 20
+            ))
+        } else {
+            None
+        };
+        if let Some(why) = why {
             self.broken = true;
-            let message = if depth >= DEPTH_MAX {
-                format!("{shown} is included through more than {DEPTH_MAX} files")
-            } else {
-                format!("more than {FILES_MAX} files are included")
-            };
-            self.report.push(bad(message));
+            self.report.push(bad(why));
             return;
         }
         match include::read(path) {
@@ -495,6 +507,15 @@ impl Loader<'_> {
                 .wrong_type("daemons", &entry.node, &Type::Map(spec));
             return;
         };
+        let weight = defaults
+            .map_or(0, Table::weight)
+            .saturating_mul(table.entries.len());
+        let defaults = defaults.filter(|_| weight <= INHERITED_BYTES_MAX);
+        if weight > INHERITED_BYTES_MAX {
+            let message = "these daemons would inherit more than 256 MB from `[defaults]`";
+            self.report
+                .push(Draft::error(Code::TooMany, entry.key_at, message));
+        }
         for entry in &table.entries {
             self.checker(false).map_key(&entry.key, entry.key_at, spec);
             if let Some(first) = parts.daemons.get(&entry.key) {

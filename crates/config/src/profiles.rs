@@ -13,6 +13,13 @@ use crate::diagnostic::Code;
 use crate::relations::{Declarations, deprecated_use};
 use crate::source::{At, Draft, Report, quoted};
 
+/// Most terms of all profiles together.
+const TERMS_MAX: usize = 10_000;
+/// Most profiles.
+const PROFILES_MAX: usize = 1_000;
+/// Deepest chain of profiles that contain profiles.
+const DEPTH_MAX: usize = 32;
+
 /// A profile as declared.
 pub(crate) struct Profile {
     /// Place of its name.
@@ -33,13 +40,16 @@ impl Profiles<'_> {
     /// Checks all profiles; answers the members of each, with all they need and want.
     pub(crate) fn check(&self, report: &mut Report) -> BTreeMap<String, BTreeSet<String>> {
         self.default_exists(report);
+        let mut members = BTreeMap::new();
+        if !self.bounded(report) {
+            return members;
+        }
         for profile in self.profiles.values() {
             for (text, at) in &profile.terms {
                 self.term(text, *at, report);
             }
         }
         self.cycles(report);
-        let mut members = BTreeMap::new();
         for (name, profile) in self.profiles {
             // It fails only for a profile in which an error has been reported.
             let Ok(chosen) = select::expand(self.fleet, &[format!("profile:{name}")]) else {
@@ -67,6 +77,68 @@ impl Profiles<'_> {
             self.everything(report);
         }
         members
+    }
+
+    /// Whether the profiles are few and shallow enough to look at each term. The terms of a contained profile
+    /// count each time.
+    fn bounded(&self, report: &mut Report) -> bool {
+        let mut total = 0_usize;
+        let mut costs = BTreeMap::new();
+        for (count, (name, profile)) in self.profiles.iter().enumerate() {
+            let refused = |message: String| Draft::error(Code::TooMany, profile.at, message);
+            if count >= PROFILES_MAX {
+                report.push(refused(format!(
+                    "there are more than {PROFILES_MAX} profiles"
+                )));
+                return false;
+            }
+            let Some((cost, _)) = self.cost(name, &mut costs, 0) else {
+                report.push(refused(format!(
+                    "profile {} contains profiles more than {DEPTH_MAX} deep",
+                    quoted(name)
+                )));
+                return false;
+            };
+            total = total.saturating_add(cost);
+            if total > TERMS_MAX {
+                let draft = refused(format!("the profiles have more than {TERMS_MAX} terms"));
+                report.push(draft.help("a contained profile counts with all its terms"));
+                return false;
+            }
+        }
+        true
+    }
+
+    /// Terms that are looked at to expand a profile, and how deep it contains others; `None` when too deep. A
+    /// cycle counts nothing: it is reported by itself.
+    fn cost<'n>(
+        &'n self,
+        name: &'n str,
+        costs: &mut BTreeMap<&'n str, (usize, usize)>,
+        depth: usize,
+    ) -> Option<(usize, usize)> {
+        if let Some(known) = costs.get(name) {
+            return Some(*known);
+        }
+        if depth > DEPTH_MAX {
+            return None;
+        }
+        costs.insert(name, (0, 0));
+        let Some(profile) = self.profiles.get(name) else {
+            return Some((0, 0));
+        };
+        let (mut cost, mut height) = (profile.terms.len().saturating_add(1), 0);
+        for inner in profile
+            .terms
+            .iter()
+            .filter_map(|(term, _)| profile_of(term))
+        {
+            let (inner_cost, inner_height) = self.cost(inner, costs, depth + 1)?;
+            cost = cost.saturating_add(inner_cost);
+            height = height.max(inner_height + 1);
+        }
+        costs.insert(name, (cost, height));
+        (height <= DEPTH_MAX).then_some((cost, height))
     }
 
     fn default_exists(&self, report: &mut Report) {

@@ -41,8 +41,9 @@ pub(crate) fn check(all: &Declarations, report: &mut Report) {
     waiting_cycles(all, report);
 }
 
-/// Checks that need no other file: repeated entries, ports, names, numbers.
-pub(crate) fn check_alone(all: &Declarations, report: &mut Report) {
+/// Checks that need no other file: repeated entries, ports, names, numbers. Answers whether there are few
+/// enough daemons to look at what they say about each other.
+pub(crate) fn check_alone(all: &Declarations, report: &mut Report) -> bool {
     for declared in all.values() {
         repeated(declared, report);
     }
@@ -52,7 +53,9 @@ pub(crate) fn check_alone(all: &Declarations, report: &mut Report) {
     if let Some(declared) = all.values().next().filter(|_| units > DAEMONS_MAX) {
         let message = format!("{units} daemons and replicas are more than {DAEMONS_MAX}");
         report.push(Draft::error(Code::TooMany, declared.at, message));
+        return false;
     }
+    true
 }
 
 fn reference(

@@ -16,6 +16,8 @@ const WIDTH_MIN: usize = 40;
 /// Widest: longer lines are hard to read.
 const WIDTH_MAX: usize = 120;
 const TAB: &str = "    ";
+/// Bytes before and after a place that are looked at.
+const NEAR_BYTES: usize = 2_000;
 
 /// Colours, as parameters of an SGR sequence.
 #[derive(Clone, Copy)]
@@ -138,7 +140,6 @@ impl Renderer<'_> {
         for place in places {
             lines.entry(place.line).or_default().push(place);
         }
-        let text = self.sources.text(&main.file).unwrap_or_default();
         let mut before = None;
         for (number, places) in &lines {
             if before.is_some_and(|before| before + 1 < *number) {
@@ -146,7 +147,8 @@ impl Renderer<'_> {
                 self.line(&format!("{}{gap}", " ".repeat(gutter + 1)));
             }
             before = Some(*number);
-            let Some((start, line)) = line_at(text, *number) else {
+            let sources = self.sources;
+            let Some((start, line)) = sources.line_text(&main.file, *number) else {
                 continue;
             };
             self.source_line(*number, line, start, places, gutter, tone);
@@ -243,39 +245,33 @@ struct Window {
 impl Window {
     /// A window on `line` of at most `room` columns that shows what is at byte `from`.
     fn new(line: &str, from: usize, room: usize) -> Self {
-        let cells: Vec<(usize, String, usize)> = line
+        // A line can be megabytes long; only what is near is looked at.
+        let first = line.floor_char_boundary(from.saturating_sub(NEAR_BYTES));
+        let last = line.ceil_char_boundary(from.saturating_add(NEAR_BYTES).min(line.len()));
+        let near = line.get(first..last).unwrap_or_default();
+        let cells: Vec<(usize, String, usize)> = near
             .char_indices()
-            .map(|(at, c)| {
-                let text = if c == '\t' {
-                    TAB.to_owned()
-                } else {
-                    printable(c).to_string()
-                };
-                let width = if c == '\t' {
-                    TAB.len()
-                } else {
-                    printable(c).width().unwrap_or(0)
-                };
-                (at, text, width)
-            })
+            .map(|(at, c)| cell(first + at, c))
             .collect();
-        let total: usize = cells.iter().map(|(_, _, width)| width).sum();
-        let before: usize = cells
-            .iter()
-            .take_while(|c| c.0 < from)
-            .map(|(_, _, w)| w)
-            .sum();
-        let skip = if total <= room || before < room / 2 {
+        let width_of = |cells: &[(usize, String, usize)]| cells.iter().map(|c| c.2).sum::<usize>();
+        let total = width_of(&cells);
+        let before = width_of(
+            cells
+                .get(..cells.partition_point(|c| c.0 < from))
+                .unwrap_or(&[]),
+        );
+        let cut = first > 0 || last < line.len() || total > room;
+        let skip = if !cut || (first == 0 && before < room / 2) {
             0
         } else {
-            before - room / 4
+            before.saturating_sub(room / 4)
         };
         let mut window = Self {
             text: String::new(),
             columns: BTreeMap::new(),
         };
         let (mut seen, mut column) = (0, 0);
-        if skip > 0 {
+        if skip > 0 || first > 0 {
             window.text.push('…');
             column = 1;
         }
@@ -284,7 +280,7 @@ impl Window {
             if seen <= skip {
                 continue;
             }
-            if column + width > room.saturating_sub(1) && total > room {
+            if column + width > room.saturating_sub(1) && cut {
                 window.text.push('…');
                 break;
             }
@@ -292,7 +288,7 @@ impl Window {
             window.text.push_str(&text);
             column += width;
         }
-        window.columns.entry(line.len()).or_insert(column);
+        window.columns.entry(last).or_insert(column);
         window
     }
 
@@ -304,6 +300,18 @@ impl Window {
             .next()
             .or_else(|| self.columns.iter().next_back());
         next.map_or(0, |(_, column)| *column)
+    }
+}
+
+/// A character as it is shown: its offset, text and width.
+fn cell(at: usize, c: char) -> (usize, String, usize) {
+    match c {
+        '\t' => (at, TAB.to_owned(), TAB.len()),
+        c => (
+            at,
+            printable(c).to_string(),
+            printable(c).width().unwrap_or(0),
+        ),
     }
 }
 
@@ -319,19 +327,6 @@ fn by_file<'p>(places: &[&'p Place]) -> Vec<Vec<&'p Place>> {
         }
     }
     groups
-}
-
-/// Offset and text of a line, counted from 1.
-fn line_at(text: &str, number: usize) -> Option<(usize, &str)> {
-    let mut start = 0;
-    for (i, line) in text.split_inclusive('\n').enumerate() {
-        if i + 1 == number {
-            return Some((start, line.trim_end_matches(['\n', '\r'])));
-        }
-        start += line.len();
-    }
-    // The end of a file whose last line is complete.
-    Some((start, ""))
 }
 
 fn clean(text: &str) -> String {

@@ -21,6 +21,8 @@ pub(crate) struct At {
 
 /// Most problems that are reported at once.
 const DIAGNOSTICS_MAX: usize = 1_000;
+/// After this many comparisons of names there are no more suggestions.
+const COMPARISONS_MAX: usize = 1_000_000;
 
 /// Texts of the files a fleet was read from.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -68,6 +70,11 @@ impl Sources {
             .collect();
         self.files.push(File { path, text, lines });
         self.files.len() - 1
+    }
+
+    /// Size of all texts.
+    pub(crate) fn bytes(&self) -> usize {
+        self.files.iter().map(|file| file.text.len()).sum()
     }
 
     /// The same sources, shown relative to another folder.
@@ -133,9 +140,23 @@ impl Sources {
         at
     }
 
-    /// Line of a place, from 1; 0 in a file that has no text.
+    /// Line of a place, from 1.
     pub(crate) fn line(&self, at: At) -> usize {
-        self.place(at, None).line
+        let file = self.files.get(at.file);
+        file.map_or(0, |file| {
+            file.lines.partition_point(|start| *start <= at.start)
+        })
+    }
+
+    /// Offset and text of a line, counted from 1.
+    pub(crate) fn line_text(&self, path: &str, number: usize) -> Option<(usize, &str)> {
+        let file = self.files.iter().find(|file| file.path == path)?;
+        let start = *file.lines.get(number.checked_sub(1)?)?;
+        let end = file.lines.get(number).copied().unwrap_or(file.text.len());
+        Some((
+            start,
+            file.text.get(start..end)?.trim_end_matches(['\n', '\r']),
+        ))
     }
 
     fn place(&self, at: At, label: Option<String>) -> Place {
@@ -154,7 +175,7 @@ impl Sources {
                 label,
             };
         };
-        let line = file.lines.partition_point(|start| *start <= at.start);
+        let line = self.line(at);
         let line_start = file.lines.get(line - 1).copied().unwrap_or_default();
         let before = file.text.get(line_start..at.start).unwrap_or_default();
         Place {
@@ -228,7 +249,8 @@ impl Draft {
 #[derive(Debug, Default)]
 pub(crate) struct Report {
     drafts: Vec<Draft>,
-    suggestions: usize,
+    /// Names compared so far, for suggestions.
+    compared: usize,
 }
 
 impl Report {
@@ -249,11 +271,10 @@ impl Report {
         wanted: &str,
         known: impl Iterator<Item = &'n str>,
     ) -> Option<String> {
-        self.suggestions += 1;
-        if wanted.len() > 128 || self.suggestions > DIAGNOSTICS_MAX {
+        if wanted.len() > 128 || self.compared > COMPARISONS_MAX {
             return None;
         }
-        eud_core::select::nearest(wanted, known)
+        eud_core::select::nearest(wanted, known.inspect(|_| self.compared += 1))
     }
 
     /// Problems by file and place, each once: a bad default is found again in every daemon that

@@ -310,13 +310,62 @@ fn hostile_shapes_are_refused() {
         format!("include = [\"{}\"]", many("../", 2_000)),
         format!("include = [\"{}\"]", many("[", 2_000)),
         format!("[daemons.a]\n{} = 1", many("x", 200_000)),
+        laughs(),
+        chain(2_000, |i| i + 1),
+        chain(2_000, |i| i.wrapping_sub(1)),
+        format!(
+            "[defaults.env]\n{}\n{}",
+            (0..20_000)
+                .map(|i| format!("V{i} = \"{i}\"\n"))
+                .collect::<String>(),
+            (0..5_000)
+                .map(|i| format!("[daemons.d{i}]\ncommand = \"x\"\n"))
+                .collect::<String>(),
+        ),
+        (0..30_000)
+            .map(|i| format!("[daemons.d{i}]\ncommand = \"x\"\nneeds = [\"zz\"]\n"))
+            .collect(),
+        format!("[daemons.a]\ncommand = \"{}\"", many("${A}", 200_000)),
+        format!(
+            "[daemons]\na = {{ command = \"a\", tags = [{}] }}",
+            many("5, ", 50_000)
+        ),
         many("[daemons.a]\n", 20_000),
         many("x = 1\n", 20_000),
         (0..20_000).map(|i| format!("k{i} = 1\n")).collect(),
     ] {
-        let t = std::time::Instant::now();
         assert!(!accepted(text.as_bytes()), "{}", text.get(..40).unwrap());
-        eprintln!("{:?} {}", t.elapsed(), text.get(..40).unwrap());
+    }
+}
+
+/// Profiles that each contain the next one twice: 2³⁰ terms in a few lines.
+fn laughs() -> String {
+    let line = |i| {
+        format!(
+            "p{i:02} = [\"profile:p{:02}\", \"profile:p{:02}\"]\n",
+            i + 1,
+            i + 1
+        )
+    };
+    let lines: String = (0..30).map(line).collect();
+    format!("[daemons.a]\ncommand = \"a\"\n[profiles]\n{lines}p30 = [\"a\"]\n")
+}
+
+/// Profiles that each contain one other.
+fn chain(length: usize, next: impl Fn(usize) -> usize) -> String {
+    let line = |i| match next(i) {
+        next if next < length => format!("p{i:04} = [\"profile:p{next:04}\"]\n"),
+        _ => format!("p{i:04} = [\"a\"]\n"),
+    };
+    let lines: String = (0..length).map(line).collect();
+    format!("[daemons.a]\ncommand = \"a\"\n[profiles]\n{lines}")
+}
+
+#[test]
+fn deep_chains_of_profiles_are_refused_in_either_order() {
+    for next in [|i: usize| i + 1, |i: usize| i.wrapping_sub(1)] {
+        assert!(accepted(chain(33, next).as_bytes()));
+        assert!(!accepted(chain(34, next).as_bytes()));
     }
 }
 
