@@ -38,13 +38,13 @@ Look
 Set up
   init         write a first fleet file                   eud init
   check        check the fleet file                       eud check
-  schema       its JSON Schema, for editors               eud schema > eud.schema.json
+  schema       its JSON Schema, for editors               eud schema > s.json
   completions  for bash, zsh, fish, elvish, powershell    eud completions zsh
   man          the manual page                            eud man | man -l -
 
 Options (before or after the command)
   -f, --file FILE     fleet file; default: eud.toml here or in a folder above
-      --state DIR     state directory; default: .eud beside the fleet file [EUD_STATE]
+      --state DIR     state directory; default: EUD_STATE, .eud by the fleet file
       --system        the platform's state directory instead
       --color WHEN    auto, always, never; NO_COLOR is honoured
       --json          for programs
@@ -52,8 +52,9 @@ Options (before or after the command)
   -V, --version
 
 Daemons are named by name, glob, category:, tag:, profile:, and !not.
-Exit codes: 0 as asked, 1 not as asked, 2 usage, 3 fleet file invalid, 4 no manager,
-5 unknown name, 6 timed out, 7 refused, 8 internal.   eud COMMAND --help says more.
+Exit codes: 0 as asked, 1 not as asked, 2 usage, 3 fleet file invalid,
+4 no manager, 5 unknown name, 6 timed out, 7 refused, 8 internal.
+eud COMMAND --help says more.
 ";
 
 /// Keeps a fleet of daemons well.
@@ -517,7 +518,7 @@ mod tests {
         }
         assert!(help.lines().count() <= 48, "{} lines", help.lines().count());
         for line in help.lines() {
-            assert!(line.chars().count() <= 88, "{line}");
+            assert!(line.chars().count() <= 80, "{line}");
         }
     }
 

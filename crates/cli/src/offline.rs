@@ -84,10 +84,7 @@ fn summary(daemons: &[DaemonView]) -> Summary {
 
 fn view(unit: &str, intent: Option<&Intent>, run: Option<&RunRow>, alive: bool) -> DaemonView {
     let (state, reason) = match intent.and_then(|i| i.hold.clone()) {
-        _ if alive => (
-            State::Unknown,
-            Some("its keeper is alive, nobody supervises it".into()),
-        ),
+        _ if alive => (State::Unknown, Some("alive, not supervised".into())),
         Some(hold) => (State::Held, Some(hold)),
         None => (State::Stopped, None),
     };

@@ -499,10 +499,10 @@ fn daemons_outlive_a_manager_that_is_told_to_keep_them() {
     assert!(alive(&pid));
     let status = fleet.eud("status", 4);
     status
-        .says("its keeper is alive")
+        .says("alive, not supervised")
         .says("no manager is running");
     fleet.eud("down", 4).says("2 run without one: api, db");
-    fleet.eud("up", 0);
+    fleet.eud("up", 0).says("took back 2 running daemons");
     assert_eq!(fleet.daemon("db")["pid"], pid);
 }
 

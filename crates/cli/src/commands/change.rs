@@ -261,7 +261,9 @@ pub(crate) fn tell(
             text.push_str(&reply::done(change.verb, daemon, asked_at, &screen));
         }
     }
-    text.push_str(&trouble(context, outcome, &screen, change.limit)?);
+    if !change.limit.is_zero() {
+        text.push_str(&trouble(context, outcome, &screen)?);
+    }
     context::print(&text)?;
     Ok(exit)
 }
@@ -283,7 +285,6 @@ pub(crate) fn trouble(
     context: &Context,
     outcome: &Outcome,
     screen: &Screen,
-    limit: Duration,
 ) -> Result<String, Error> {
     let layout = context.layout()?;
     let mut text = String::new();
@@ -297,11 +298,9 @@ pub(crate) fn trouble(
         };
         text.push_str(&reply::failed(daemon, &log, screen));
     }
-    if !limit.is_zero() {
-        for daemon in outcome.with(Verdict::Open) {
-            let log = last_log(&layout, &daemon.name);
-            text.push_str(&reply::failed(daemon, &log, screen));
-        }
+    for daemon in outcome.with(Verdict::Open) {
+        let log = last_log(&layout, &daemon.name);
+        text.push_str(&reply::failed(daemon, &log, screen));
     }
     Ok(text)
 }
@@ -317,9 +316,10 @@ fn last_log(layout: &Layout, unit: &str) -> Vec<String> {
 /// 1 when something is not as asked, 6 when only time ran out, else 0. Not waiting is not running
 /// out.
 pub(crate) fn exit_code(outcome: &Outcome, limit: Duration) -> u8 {
-    if outcome.with(Verdict::Bad).next().is_some() {
+    let any = |verdict| !limit.is_zero() && outcome.with(verdict).next().is_some();
+    if any(Verdict::Bad) {
         code::NOT_AS_ASKED
-    } else if !limit.is_zero() && outcome.with(Verdict::Open).next().is_some() {
+    } else if any(Verdict::Open) {
         code::TIMED_OUT
     } else {
         code::OK

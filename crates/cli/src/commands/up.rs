@@ -9,7 +9,7 @@ use eud_api::client::Client;
 use eud_api::protocol::Info;
 use eud_core::io::Accepted;
 use eud_core::record::Desired;
-use eud_core::view::Status;
+use eud_core::view::{DaemonView, Status};
 use jiff::Timestamp;
 use serde_json::json;
 
@@ -38,8 +38,8 @@ pub(crate) fn run(context: &Context, args: &UpArgs) -> Result<u8, Error> {
     if args.foreground {
         return super::manager::foreground(context, &file, args.profile.clone());
     }
-    let (mut client, started) = connect_or_start(context, &file, args.profile.as_deref())?;
     let asked_at = Timestamp::now();
+    let (mut client, started) = connect_or_start(context, &file, args.profile.as_deref())?;
     let wait = Wait::begin(context)?;
     let before = Before::of(&context::status(&mut client)?);
     let mut accepted = if started {
@@ -150,13 +150,26 @@ fn tell(
     for line in &left {
         text.push_str(&format!("· {line}\n"));
     }
-    text.push_str(&trouble(context, outcome, &screen, limit)?);
+    if !limit.is_zero() {
+        text.push_str(&trouble(context, outcome, &screen)?);
+    }
     let good = outcome.with(Verdict::Good).count();
     let total = outcome.daemons.len();
     let took =
         time::took((Timestamp::now().as_millisecond() - asked_at.as_millisecond()) as f64 / 1e3);
     let word = plural(total, "daemon", "daemons");
     let idle = !started && accepted.affected.is_empty() && accepted.restarted.is_empty();
+    let kept = if started {
+        taken_back(outcome, asked_at)
+    } else {
+        0
+    };
+    if kept > 0 {
+        text.push_str(&format!(
+            "took back {kept} running {}\n",
+            plural(kept, "daemon", "daemons")
+        ));
+    }
     text.push_str(&if idle && good == total {
         format!("{total} {word} up already; nothing to do\n")
     } else if good == total {
@@ -170,12 +183,22 @@ fn tell(
     Ok(exit)
 }
 
+/// Daemons that run since before the manager was started.
+fn taken_back(outcome: &Outcome, asked_at: Timestamp) -> usize {
+    let started = |d: &&DaemonView| d.started_at.as_deref().and_then(time::parse);
+    let before = |d: &&DaemonView| d.pid.is_some() && started(d).is_some_and(|at| at < asked_at);
+    outcome.daemons.iter().filter(before).count()
+}
+
 /// `eud reload`
 ///
 /// # Errors
 /// When the fleet file is invalid or no manager runs.
 pub(crate) fn reload_command(context: &Context, limit: Duration) -> Result<u8, Error> {
     let mut client = context.client()?;
+    let info: Info = client.call("manager.info", &json!({}))?;
+    // Here first, because here the diagnostics fit the terminal; the manager checks again.
+    super::check::load(context, Path::new(&info.fleet_file))?;
     let wait = Wait::begin(context)?;
     let before = Before::of(&context::status(&mut client)?);
     let asked_at = Timestamp::now();
