@@ -12,7 +12,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
 
-use eud_sys::fd::{Interest, read_now, wait};
+use eud_sys::fd::{Interest, is_hung_up, read_now, wait};
 use eud_sys::signal::Signal;
 use eud_sys::socket;
 
@@ -72,6 +72,9 @@ impl Control {
     pub(crate) fn add(&mut self, socket: UnixStream, hello: &str) {
         if socket.set_nonblocking(true).is_err() {
             return;
+        }
+        if self.peers.len() >= PEERS_MAX {
+            self.peers.retain(|peer| !is_hung_up(peer.socket.as_fd()));
         }
         if self.peers.len() >= PEERS_MAX {
             self.peers.remove(0);
@@ -315,6 +318,17 @@ mod tests {
         let mut all = String::new();
         far.read_to_string(&mut all).unwrap();
         assert_eq!(all, "o\ne\n");
+    }
+
+    #[test]
+    fn the_dead_make_room_for_the_living() {
+        let (mut control, mut oldest) = connected();
+        for _ in 0..3 * PEERS_MAX {
+            let (near, _) = UnixStream::pair().unwrap();
+            control.add(near, "h");
+        }
+        oldest.write_all(b"stop\n").unwrap();
+        assert_eq!(requests(&mut control), [Request::Stop]);
     }
 
     #[test]

@@ -110,8 +110,10 @@ fn keep(unit: &str, run: &str) -> io::Result<()> {
             return never_started(&nameless, first, &error.to_string());
         }
     };
-    let Some(lock) = take_lock(&spec.lock)? else {
-        return never_started(&spec, first, "another keeper holds the lock");
+    let lock = match take_lock(&spec.lock) {
+        Ok(Some(lock)) => lock,
+        Ok(None) => return never_started(&spec, first, "another keeper holds the lock"),
+        Err(error) => return never_started(&spec, first, &error.to_string()),
     };
     if Path::new(EXIT_RECORD).exists() {
         // The manager gave this run up before it began. It must not begin now.

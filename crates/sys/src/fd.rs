@@ -113,6 +113,14 @@ pub fn wait(fd: BorrowedFd<'_>, interest: Interest, timeout_ms: Option<u64>) -> 
     Ok(ready.get(place).is_some_and(|r| r.read || r.write))
 }
 
+/// Whether the other end of a connection is gone.
+pub fn is_hung_up(fd: BorrowedFd<'_>) -> bool {
+    let mut fds = [PollFd::from_borrowed_fd(fd, PollFlags::empty())];
+    let now = timespec_of_ms(0);
+    // What was not asked for is reported all the same: HUP and ERR.
+    poll(&mut fds, Some(&now)).is_ok_and(|count| count > 0)
+}
+
 /// A file without a name, empty, readable and writable: memory where the kernel offers it, else an
 /// unlinked file in the folder for temporary files.
 pub fn nameless(label: &CStr) -> io::Result<File> {

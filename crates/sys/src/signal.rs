@@ -168,9 +168,23 @@ impl AsFd for SignalFd {
 
 /// Gives every signal its default action and blocks none: what a new program expects to find.
 pub fn reset_all() {
+    /// Size of the kernel's signal set.
+    const SET_BYTES: usize = 8;
+    let action = [0_u64; 4];
+    let no_old = std::ptr::null_mut::<u64>();
     for number in 1..=LAST {
-        // SAFETY: SIG_DFL installs no handler. KILL and STOP refuse, which is no harm.
-        unsafe { libc::signal(number, libc::SIG_DFL) };
+        // Not by `libc::signal`: it keeps two numbers to itself, which may be ignored by inheritance.
+        // SAFETY: zeroes are the default action, no flags and an empty mask, and installs no handler; the
+        // kernel's structure is 32 bytes. KILL and STOP refuse, which is no harm.
+        unsafe {
+            libc::syscall(
+                libc::SYS_rt_sigaction,
+                number,
+                &raw const action,
+                no_old,
+                SET_BYTES,
+            )
+        };
     }
     let none = set_of(&[]);
     // SAFETY: `none` is an initialised, empty set; no old set is asked for.
