@@ -340,16 +340,7 @@ fn violations(root: &Value, schema: &Value, value: &Value, path: &str) -> Vec<St
                 Some(text) if !matches(rule.as_str().unwrap(), text) => bad("pattern"),
                 _ => Vec::new(),
             },
-            "minimum" if value.as_f64().is_none_or(|n| n >= rule.as_f64().unwrap()) => Vec::new(),
-            "maximum" if value.as_f64().is_none_or(|n| n <= rule.as_f64().unwrap()) => Vec::new(),
-            "minLength" if text.is_none_or(|t| t.len() as u64 >= rule.as_u64().unwrap()) => {
-                Vec::new()
-            }
-            "maxLength" if text.is_none_or(|t| t.len() as u64 <= rule.as_u64().unwrap()) => {
-                Vec::new()
-            }
-            "minItems" if items(value).is_none_or(|n| n >= rule.as_u64().unwrap()) => Vec::new(),
-            "maxItems" if items(value).is_none_or(|n| n <= rule.as_u64().unwrap()) => Vec::new(),
+            _ if within_bound(keyword, rule, value) => Vec::new(),
             "items" => value
                 .as_array()
                 .map(|items| {
@@ -389,6 +380,22 @@ fn violations(root: &Value, schema: &Value, value: &Value, path: &str) -> Vec<St
     found
 }
 
+/// Whether the keyword is a bound, and the value keeps to it.
+fn within_bound(keyword: &str, rule: &Value, value: &Value) -> bool {
+    let bound = rule.as_f64().unwrap_or(f64::NAN);
+    let length = value.as_str().map(|text| text.chars().count() as f64);
+    let items = value.as_array().map(|items| items.len() as f64);
+    match keyword {
+        "minimum" => value.as_f64().is_none_or(|n| n >= bound),
+        "maximum" => value.as_f64().is_none_or(|n| n <= bound),
+        "minLength" => length.is_none_or(|n| n >= bound),
+        "maxLength" => length.is_none_or(|n| n <= bound),
+        "minItems" => items.is_none_or(|n| n >= bound),
+        "maxItems" => items.is_none_or(|n| n <= bound),
+        _ => false,
+    }
+}
+
 fn properties(root: &Value, schema: &Value, value: &Value, path: &str) -> Vec<String> {
     let Some(object) = value.as_object() else {
         return Vec::new();
@@ -420,10 +427,6 @@ fn is_type(rule: &Value, value: &Value) -> bool {
     };
     rule.as_array()
         .map_or_else(|| is(rule), |names| names.iter().any(is))
-}
-
-fn items(value: &Value) -> Option<u64> {
-    value.as_array().map(|items| items.len() as u64)
 }
 
 fn matches(pattern: &str, text: &str) -> bool {
