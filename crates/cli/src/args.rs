@@ -17,7 +17,7 @@ const HELP: &str = "\
 {name} {version}: keeps a fleet of daemons well
 
 Run
-  up           start the fleet, wait until it is ready    eud up --profile minimal
+  up           start the fleet, wait until it is ready    eud up -p minimal
   down         stop the fleet and its manager             eud down --keep-daemons
   start        start daemons                              eud start rag-drain
   stop         stop them, and first what needs them       eud stop 'tag:nightly'

@@ -26,6 +26,10 @@ use crate::render::tree::{self, Progress};
 const REDRAW_EVERY: Duration = Duration::from_millis(100);
 /// The status is asked for again at least this often, should a notice be lost.
 const ASK_EVERY: Duration = Duration::from_millis(500);
+/// How long a unit without a readiness probe must be up to count, in milliseconds.
+const LASTING_MS: i64 = 150;
+/// The status is asked for this often while that is all that is waited for.
+const LASTING_ASK_EVERY: Duration = Duration::from_millis(40);
 /// Nothing is drawn before this, so that what is quick does not flicker.
 const DRAW_AFTER: Duration = Duration::from_millis(150);
 /// A next try further away than this is not waited for, in seconds.
@@ -119,7 +123,7 @@ fn running<'a>(
 ) -> Verdict {
     match daemon.state {
         State::Ready | State::Done => Verdict::Good,
-        State::Up if daemon.ready.is_none() => Verdict::Good,
+        State::Up if daemon.ready.is_none() && has_lasted(daemon, now) => Verdict::Good,
         State::Up | State::Starting | State::Stopping => Verdict::Open,
         State::Failed | State::CoolDown | State::Held | State::Unknown | State::Degraded => {
             Verdict::Bad
@@ -165,6 +169,12 @@ fn running<'a>(
             }
         }
     }
+}
+
+/// Without a probe, the only proof is not to have ended at once.
+fn has_lasted(daemon: &DaemonView, now: Timestamp) -> bool {
+    let since = daemon.since.as_deref().and_then(parse);
+    since.is_none_or(|at| now.as_millisecond() - at.as_millisecond() >= LASTING_MS)
 }
 
 /// A wait that has begun before the command is given.
@@ -239,7 +249,15 @@ impl<'a> Wait<'a> {
         deadline: Instant,
         title: &str,
     ) -> Result<bool, Error> {
-        let ask_at = (Instant::now() + ASK_EVERY).min(deadline);
+        let mut open = outcome.with(Verdict::Open);
+        let lasting =
+            goal == Goal::Running && open.any(|d| d.state == State::Up && d.ready.is_none());
+        let every = if lasting {
+            LASTING_ASK_EVERY
+        } else {
+            ASK_EVERY
+        };
+        let ask_at = (Instant::now() + every).min(deadline);
         let mut changed = false;
         loop {
             self.draw(outcome, goal, title);

@@ -54,7 +54,7 @@ struct Fleet {
 impl Fleet {
     fn new(text: &str) -> Self {
         let fleet = Self {
-            folder: tempfile::tempdir().unwrap(),
+            folder: tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap(),
         };
         fleet.write(text);
         fleet
