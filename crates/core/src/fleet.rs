@@ -1,10 +1,12 @@
 //! The fleet model: what the fleet file means once it is checked.
 //!
-//! Purpose: one plain-data description of every daemon, shared by the core, the shell and the client.
-//! Invariants: values are resolved (`${VAR}` expanded, defaults merged, paths absolute); durations are
-//! milliseconds, sizes bytes; every name a daemon refers to exists; `needs`/`wants`/`after` have no cycle.
-//! `eud-config` establishes these; nothing here checks them again.
-//! Deliberately absent: secrets' values. A secret is a reference ([`EnvValue`]) until the moment of launch.
+//! Purpose: one plain-data description of every daemon, shared by the core, the shell and the
+//! client.
+//! Invariants: values are resolved (`${VAR}` expanded, defaults merged, paths absolute); durations
+//! are milliseconds, sizes bytes; every name a daemon refers to exists; `needs`/`wants`/`after`
+//! have no cycle. `eud-config` establishes these; nothing here checks them again.
+//! Deliberately absent: secrets' values. A secret is a reference ([`EnvValue`]) until the moment of
+//! launch.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -15,7 +17,8 @@ use serde::{Deserialize, Serialize};
 pub struct Fleet {
     /// Name of the fleet; the folder's name when the file gives none.
     pub name: String,
-    /// Profile that `eud up` uses when none is asked for. `None` means every daemon but the deprecated.
+    /// Profile that `eud up` uses when none is asked for. `None` means every daemon but the
+    /// deprecated.
     pub profile: Option<String>,
     /// Profiles, each already closed over `profile:` references but not over needs.
     pub profiles: BTreeMap<String, Vec<String>>,
@@ -111,7 +114,8 @@ pub struct Exec {
     pub cwd: String,
     /// Variables to set, over those of `env_files`.
     pub env: BTreeMap<String, EnvValue>,
-    /// Files of `KEY=value` lines, absolute, read at launch, in order. A leading `?` makes one optional.
+    /// Files of `KEY=value` lines, absolute, read at launch, in order. A leading `?` makes one
+    /// optional.
     pub env_files: Vec<String>,
     /// Start from an empty environment instead of the manager's.
     pub clear_env: bool,
@@ -262,8 +266,8 @@ pub enum Probe {
         /// Oldest acceptable modification time.
         max_age_ms: Option<u64>,
     },
-    /// The daemon says so itself: `READY=1`, and `WATCHDOG=1` at least every `watchdog_ms` as liveness.
-    /// Protocol: sd_notify(3).
+    /// The daemon says so itself: `READY=1`, and `WATCHDOG=1` at least every `watchdog_ms` as
+    /// liveness. Protocol: sd_notify(3).
     Notify {
         /// Longest time between two `WATCHDOG=1`.
         watchdog_ms: Option<u64>,
@@ -281,7 +285,8 @@ pub struct Ready {
     pub timeout_ms: u64,
     /// Failures in a row, once ready, that make it `degraded`. Default 3.
     pub failures: u32,
-    /// Restart it when it is not ready this long after its start. Default: wait for ever, and say so.
+    /// Restart it when it is not ready this long after its start. Default: wait for ever, and say
+    /// so.
     pub within_ms: Option<u64>,
 }
 

@@ -1,9 +1,9 @@
 //! What goes into the core and what comes out of it.
 //!
 //! Purpose: the whole interface between decisions and the world.
-//! Invariants: the shell commits every [`Effect::Persist`] of a batch durably before it carries out any other
-//! effect of that batch or shows its replies; every effect on a run names its generation, and every answer
-//! carries it back; the core ignores answers to generations it has left behind.
+//! Invariants: the shell commits every [`Effect::Persist`] of a batch durably before it carries out
+//! any other effect of that batch or shows its replies; every effect on a run names its generation,
+//! and every answer carries it back; the core ignores answers to generations it has left behind.
 //! Deliberately absent: anything asynchronous, any handle, any clock.
 
 use crate::fleet::{Fleet, Probe, Unit};

@@ -1,7 +1,9 @@
 //! Pure decisions of eudaemon.
 //!
-//! Purpose: decide what happens to each daemon, given what is told and the time that is told with it.
-//! Invariants: no clock, no randomness, no file, no process, no async; the same inputs give the same effects.
+//! Purpose: decide what happens to each daemon, given what is told and the time that is told with
+//! it.
+//! Invariants: no clock, no randomness, no file, no process, no async; the same inputs give the
+//! same effects.
 //! Deliberately absent: any knowledge of how an effect is carried out.
 
 mod engine;

@@ -1,15 +1,15 @@
 //! Deliberate defects, by which the simulator proves that it can see.
 //!
-//! Purpose: each is a mistake that real supervisors have made. Without the feature `planted` none can be chosen
-//! and every test of one is the constant `false`.
+//! Purpose: each is a mistake that real supervisors have made. Without the feature `planted` none
+//! can be chosen and every test of one is the constant `false`.
 
 /// A defect that can be planted in a [`crate::Core`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Planted {
     /// An exit of an earlier generation ends the present run.
     StaleExit,
-    /// The launch is asked for before its intent is durable.
-    LaunchBeforeIntent,
+    /// A launch is asked for without an intent.
+    IntentForgotten,
     /// A recovered manual stop counts as the profile's.
     ForgetManualStop,
     /// The back-off timer starts a daemon without asking whether it is still wanted.
@@ -40,7 +40,7 @@ impl Planted {
     /// Every one.
     pub const ALL: [Self; 14] = [
         Self::StaleExit,
-        Self::LaunchBeforeIntent,
+        Self::IntentForgotten,
         Self::ForgetManualStop,
         Self::TimerIgnoresDesired,
         Self::GenerationReused,

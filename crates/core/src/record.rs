@@ -1,7 +1,8 @@
 //! Records: what is written about runs, and what is remembered about daemons.
 //!
 //! Purpose: the durable vocabulary shared by keeper (writes `exit.json`), store (rows) and core.
-//! Invariants: a run has exactly one [`ExitRecord`]; an exit code that nobody saw is `None`, never a guess.
+//! Invariants: a run has exactly one [`ExitRecord`]; an exit code that nobody saw is `None`, never
+//! a guess.
 
 use serde::{Deserialize, Serialize};
 
@@ -112,7 +113,8 @@ pub struct Intent {
     pub unit: Unit,
     /// What is wanted.
     pub desired: Desired,
-    /// Set by a person for this unit, not by a profile. A manual `down` outlives everything but a manual start.
+    /// Set by a person for this unit, not by a profile. A manual `down` outlives everything but a
+    /// manual start.
     pub manual: bool,
     /// Reason for a hold. `None`: not held.
     pub hold: Option<String>,

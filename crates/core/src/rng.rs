@@ -1,6 +1,7 @@
 //! Determined randomness, for jitter and run identities.
 //!
-//! Purpose: the shell gives one seed; everything else follows from it, so that a simulation can be repeated.
+//! Purpose: the shell gives one seed; everything else follows from it, so that a simulation can be
+//! repeated.
 //! Deliberately absent: any claim of unpredictability. Nothing here protects a secret.
 
 use crate::record::{RunId, WallMs};

@@ -1,10 +1,10 @@
 //! Selectors: from the words a person writes to the units they mean.
 //!
-//! Purpose: one meaning of `name`, `name@2`, `rag-*`, `category:x`, `tag:x`, `profile:x`, `*` and `!term`, for
-//! profiles and for every command.
-//! Invariants: terms apply from left to right; a list that begins with `!` begins from `*`; a term that selects
-//! nothing it could ever select is an error, never silence; profiles that contain themselves are refused.
-//! Deprecated and disabled daemons are selected by name only.
+//! Purpose: one meaning of `name`, `name@2`, `rag-*`, `category:x`, `tag:x`, `profile:x`, `*` and
+//! `!term`, for profiles and for every command.
+//! Invariants: terms apply from left to right; a list that begins with `!` begins from `*`; a term
+//! that selects nothing it could ever select is an error, never silence; profiles that contain
+//! themselves are refused. Deprecated and disabled daemons are selected by name only.
 
 use std::collections::BTreeSet;
 
@@ -51,8 +51,8 @@ pub fn units(fleet: &Fleet, terms: &[String]) -> Result<Vec<Unit>, SelectError> 
     Ok(select(fleet, terms, &mut path)?.into_iter().collect())
 }
 
-/// Units of a profile with all they need and want, in order of name; `None` is every daemon that is neither
-/// deprecated nor disabled.
+/// Units of a profile with all they need and want, in order of name; `None` is every daemon that is
+/// neither deprecated nor disabled.
 ///
 /// # Errors
 /// As [`expand`]; an unknown profile is one too.

@@ -1,7 +1,9 @@
 //! What the core shows of itself.
 //!
-//! Purpose: the documented shape of `eud status --json` and of transitions; one vocabulary for every client.
-//! Invariants: each unit is in exactly one [`State`], so the counts of a [`Summary`] sum to its total.
+//! Purpose: the documented shape of `eud status --json` and of transitions; one vocabulary for
+//! every client.
+//! Invariants: each unit is in exactly one [`State`], so the counts of a [`Summary`] sum to its
+//! total.
 
 use std::collections::BTreeMap;
 

@@ -1,6 +1,7 @@
 //! Commands: what a person or a program wants.
 //!
-//! Invariants: a command is refused as a whole or accepted as a whole; its intents are persisted before its reply.
+//! Invariants: a command is refused as a whole or accepted as a whole; its intents are persisted
+//! before its reply.
 
 use std::collections::BTreeSet;
 
@@ -237,6 +238,7 @@ impl Core {
             return;
         };
         slot.next_try_mono = None;
+        slot.cause = "start".to_owned();
         let ledger = &mut slot.ledger;
         let before = ledger.clone();
         ledger.attempt = 0;
@@ -267,7 +269,9 @@ impl Core {
                     .push((unit.clone(), "already down".to_owned()));
             }
             self.set_desired(unit, Desired::Down, true, now, out);
-            self.forget_failures(unit, out);
+            if !self.has(Planted::TimerIgnoresDesired) {
+                self.forget_failures(unit, out);
+            }
             self.mark_around(unit);
         }
         for dependent in self.running_dependents(units) {
@@ -305,20 +309,9 @@ impl Core {
         now: Now,
         out: &mut Vec<Effect>,
     ) -> Result<(Accepted, bool), Refusal> {
-        self.check(units, true)?;
         let overlaps = self.has(Planted::RestartOverlaps);
-        let idle: Vec<Unit> = units
-            .iter()
-            .filter(|unit| self.slots.get(*unit).is_some_and(|slot| slot.run.is_none()))
-            .cloned()
-            .collect();
-        let mut accepted = if idle.is_empty() {
-            Accepted::default()
-        } else {
-            self.start(&idle, now, out)?.0
-        };
+        let mut accepted = self.start(units, now, out)?.0;
         for unit in units {
-            self.set_desired(unit, Desired::Up, true, now, out);
             let Some(slot) = self.slots.get_mut(unit) else {
                 continue;
             };
@@ -329,7 +322,10 @@ impl Core {
                 slot.run = None;
             }
             slot.bounce = Some("asked by hand".to_owned());
-            accepted.affected.push(unit.clone());
+            accepted.unchanged.retain(|(other, _)| other != unit);
+            if !accepted.affected.contains(unit) {
+                accepted.affected.push(unit.clone());
+            }
             self.mark_around(unit);
         }
         for dependent in self.running_dependents(units) {
@@ -339,7 +335,10 @@ impl Core {
             slot.bounce
                 .get_or_insert_with(|| "one it needs restarts".to_owned());
             self.dirty.insert(dependent.clone());
-            accepted.affected.push(dependent);
+            accepted.unchanged.retain(|(other, _)| *other != dependent);
+            if !accepted.affected.contains(&dependent) {
+                accepted.affected.push(dependent);
+            }
         }
         Ok((accepted, false))
     }

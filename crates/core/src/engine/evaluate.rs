@@ -1,10 +1,11 @@
 //! Evaluation: one step for each unit whose surroundings changed.
 //!
-//! Invariants: a unit with a run is never launched; a launch's intent precedes it; a stop is asked of a keeper
-//! once; evaluation ends, because each step either changes a unit's phase or marks nothing.
+//! Invariants: a unit with a run is never launched; a launch's intent precedes it; a stop is asked
+//! of a keeper once; evaluation ends, because each step either changes a unit's phase or marks
+//! nothing.
 
 use crate::engine::slot::{Run, Slot, Stopping};
-use crate::engine::{Core, LAUNCH_LIMIT_MS, STOP_SLACK_MS, WANTS_WAIT_MS};
+use crate::engine::{Core, LAUNCH_LIMIT_MS, STOP_SLACK_MS};
 use crate::fleet::Unit;
 use crate::io::{Effect, Now, Persist};
 use crate::planted::Planted;
@@ -60,17 +61,17 @@ impl Core {
         if slot.run.is_some() {
             return self.evaluate_running(unit, now, out);
         }
-        let timer_blind = self.has(Planted::TimerIgnoresDesired) && slot.next_try_mono.is_some();
-        if slot.removed || slot.ledger.settled.is_some() || !(self.may_run(unit) || timer_blind) {
+        if slot.removed || slot.ledger.settled.is_some() || !self.may_run(unit) {
             if let Some(slot) = self.slots.get_mut(unit) {
                 slot.waiting_since = None;
+                slot.impatient = false;
             }
             return false;
         }
         if slot.next_try_mono.is_some_and(|due| due > now.mono_ms) {
             return false;
         }
-        if self.blockers(unit, now).is_empty() {
+        if self.blockers(unit).is_empty() {
             self.launch(unit, now, out);
             return true;
         }
@@ -136,7 +137,7 @@ impl Core {
     fn launch(&mut self, unit: &str, now: Now, out: &mut Vec<Effect>) {
         let generation = self.fresh_generation();
         let run_id = self.rng.run_id(now.wall_ms);
-        let intent_late = self.has(Planted::LaunchBeforeIntent);
+        let forgotten = self.has(Planted::IntentForgotten);
         let Some(slot) = self.slots.get_mut(unit) else {
             return;
         };
@@ -159,6 +160,7 @@ impl Core {
         };
         slot.run = Some(run);
         slot.waiting_since = None;
+        slot.impatient = false;
         slot.next_try_mono = None;
         if slot.ledger.next_try_ms.take().is_some() || slot.ledger.cooling {
             slot.ledger.cooling = false;
@@ -172,11 +174,10 @@ impl Core {
             replica,
         };
         let intent = Effect::Persist(Persist::RunIntent(row));
-        if intent_late {
-            out.extend([start, intent]);
-        } else {
-            out.extend([intent, start]);
+        if !forgotten {
+            out.push(intent);
         }
+        out.push(start);
     }
 
     /// Whether it is wanted for its own sake.
@@ -283,7 +284,7 @@ impl Core {
     }
 
     /// What keeps a wanted unit from starting now.
-    pub(crate) fn blockers(&self, unit: &str, now: Now) -> Vec<Blocker> {
+    pub(crate) fn blockers(&self, unit: &str) -> Vec<Blocker> {
         let Some(slot) = self.slots.get(unit) else {
             return Vec::new();
         };
@@ -304,10 +305,7 @@ impl Core {
                 block(other, Hold::Needs);
             }
         }
-        let patient = slot
-            .waiting_since
-            .is_none_or(|since| now.mono_ms < since.saturating_add(WANTS_WAIT_MS));
-        if patient {
+        if !slot.impatient {
             let soft = slot.daemon.wants.iter().chain(&slot.daemon.after);
             for other in soft.flat_map(|name| self.replicas(name)) {
                 if !self.serves(other) && self.is_on_its_way(other) {

@@ -1,7 +1,7 @@
 //! Loading a fleet, and recovering what an earlier manager left.
 //!
-//! Invariants: a reload touches only what changed; recovery never starts what has a live run, never forgets a
-//! hold or a manual stop, and never uses a generation twice.
+//! Invariants: a reload touches only what changed; recovery never starts what has a live run, never
+//! forgets a hold or a manual stop, and never uses a generation twice.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -205,7 +205,8 @@ impl Core {
                         class: None,
                     }));
                 }
-                // The lock allows one keeper for each unit; if there are two, the older is not ours to keep.
+                // The lock allows one keeper for each unit; if there are two, the older is not ours
+                // to keep.
                 Fate::Live { .. } | Fate::Unreachable(_) if !last => {
                     let (unit, generation) = (found.unit, found.generation);
                     out.push(Effect::KillKeeper { unit, generation });

@@ -1,43 +1,47 @@
 //! The state machine of a fleet, told first in prose.
 //!
-//! Every unit (a daemon, or one replica of it) has a *desired* state, which a person or a profile sets, and a
-//! *state*, which is what is the case. The core closes the gap between the two, and never changes the desired
-//! state by itself, with one exception: a restart limit whose action is `hold` sets a hold, and says so.
+//! Every unit (a daemon, or one replica of it) has a *desired* state, which a person or a profile
+//! sets, and a *state*, which is what is the case. The core closes the gap between the two, and
+//! never changes the desired state by itself, with one exception: a restart limit whose action is
+//! `hold` sets a hold, and says so.
 //!
-//! **Wanted.** A unit *may run* when it is desired up, enabled, declared, not held, the manager is not shutting
-//! down, and everything it needs may run. Needs propagate intent: stopping `vault` by hand stops, first, every
-//! running unit that needs it; they stay desired up and are `waiting` until `vault` is wanted again.
+//! **Wanted.** A unit *may run* when it is desired up, enabled, declared, not held, the manager is
+//! not shutting down, and everything it needs may run. Needs propagate intent: stopping `vault` by
+//! hand stops, first, every running unit that needs it; they stay desired up and are `waiting`
+//! until `vault` is wanted again.
 //!
-//! **Start.** A unit that may run and has no run is `waiting` while a need does not *serve* (is not `ready`, or
-//! not `up` where no readiness is asked for, or not `done`), while a want or an `after` is on its way (for at most
-//! [`WANTS_WAIT_MS`]), or while one it conflicts with has a run. Then it is launched: the intent is persisted with
-//! a fresh generation, and then a keeper is started (`starting`). Once the command executes it is `up`; when its
-//! readiness probe passes it is `ready`. It is `degraded` when that probe fails again, when a need stopped
-//! serving, when its log cannot be written, or when liveness has begun to fail.
+//! **Start.** A unit that may run and has no run is `waiting` while a need does not *serve* (is not
+//! `ready`, or not `up` where no readiness is asked for, or not `done`), while a want or an `after`
+//! is on its way (for at most [`WANTS_WAIT_MS`]), or while one it conflicts with has a run. Then it
+//! is launched: the intent is persisted with a fresh generation, and then a keeper is started
+//! (`starting`). Once the command executes it is `up`; when its readiness probe passes it is
+//! `ready`. It is `degraded` when that probe fails again, when a need stopped serving, when its log
+//! cannot be written, or when liveness has begun to fail.
 //!
-//! **Stop.** A unit with a run that may not run is `stopping`: first it waits until every unit that names it in
-//! needs, wants or after and is going down too is gone, then its keeper is asked, once. The keeper enforces
-//! signal, grace and kill by itself. If it says nothing within the grace and [`STOP_SLACK_MS`], the keeper is
-//! killed with the tree it keeps.
+//! **Stop.** A unit with a run that may not run is `stopping`: first it waits until every unit that
+//! names it in needs, wants or after and is going down too is gone, then its keeper is asked, once.
+//! The keeper enforces signal, grace and kill by itself. If it says nothing within the grace and
+//! [`STOP_SLACK_MS`], the keeper is killed with the tree it keeps.
 //!
-//! **Exit.** The end of a run is known from the keeper's record or, if the keeper was lost, from the record the
-//! shell writes once nothing of the tree is left. An exit that was asked for leads to `stopped` (or to a new
-//! start, if that is desired by now). Any other exit is classified by the restart policy: `done` or `failed` when
-//! it is not to be restarted, else `backoff` (the first restart is immediate), else `cool-down` or `held` when
-//! there were too many. A unit that *needs* the dead one goes on and is `degraded`, or is restarted if its
-//! `on_need_lost` says so.
+//! **Exit.** The end of a run is known from the keeper's record or, if the keeper was lost, from
+//! the record the shell writes once nothing of the tree is left. An exit that was asked for leads
+//! to `stopped` (or to a new start, if that is desired by now). Any other exit is classified by the
+//! restart policy: `done` or `failed` when it is not to be restarted, else `backoff` (the first
+//! restart is immediate), else `cool-down` or `held` when there were too many. A unit that *needs*
+//! the dead one goes on and is `degraded`, or is restarted if its `on_need_lost` says so.
 //!
-//! **Manual stop.** `stop` sets desired down, by hand. Nothing but a manual start (or a start of something that
-//! needs it) changes that: no profile, reload, crash, timer or new manager.
+//! **Manual stop.** `stop` sets desired down, by hand. Nothing but a manual start (or a start of
+//! something that needs it) changes that: no profile, reload, crash, timer or new manager.
 //!
-//! **Unknown.** A keeper that holds its lock but does not answer leaves the unit `unknown`: nothing is started in
-//! its place, and nothing that needs it counts it as serving.
+//! **Unknown.** A keeper that holds its lock but does not answer leaves the unit `unknown`: nothing
+//! is started in its place, and nothing that needs it counts it as serving.
 //!
-//! **Evaluation.** [`Core::handle`] notes what an input changes and marks units as dirty; `evaluate` brings each
-//! dirty unit one step forward and marks those that look at it. There is no recursion, and every unit has at most
-//! one timer, the earliest of its deadlines.
+//! **Evaluation.** [`Core::handle`] notes what an input changes and marks units as dirty;
+//! `evaluate` brings each dirty unit one step forward and marks those that look at it. There is no
+//! recursion, and every unit has at most one timer, the earliest of its deadlines.
 //!
-//! Deliberately absent: any step that looks at the world. What the shell does with an effect comes back as input.
+//! Deliberately absent: any step that looks at the world. What the shell does with an effect comes
+//! back as input.
 
 mod command;
 mod evaluate;
@@ -201,11 +205,22 @@ impl Core {
         self.units_of.get(daemon).map_or(&[], Vec::as_slice)
     }
 
-    /// Marks a unit, all that look at it, and all it looks at.
+    /// Marks a unit, all that look at it directly or not, and all it looks at.
     fn mark_around(&mut self, unit: &str) {
-        self.dirty.insert(unit.to_owned());
-        if let Some(watchers) = self.watchers.get(daemon_of(unit)) {
-            self.dirty.extend(watchers.iter().cloned());
+        let mut todo = vec![unit.to_owned()];
+        let mut seen = BTreeSet::new();
+        while let Some(current) = todo.pop() {
+            // Wanting propagates along chains of needs, so those further along must look again too.
+            if seen.insert(daemon_of(&current).to_owned()) {
+                todo.extend(
+                    self.watchers
+                        .get(daemon_of(&current))
+                        .into_iter()
+                        .flatten()
+                        .cloned(),
+                );
+            }
+            self.dirty.insert(current);
         }
         let Some(daemon) = self.slots.get(unit).map(|slot| Arc::clone(&slot.daemon)) else {
             return;

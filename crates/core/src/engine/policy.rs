@@ -81,7 +81,8 @@ pub(crate) fn after_exit(
     Next::Retry(delay)
 }
 
-/// Delay before restart number `attempt`: none for the first, then exponential, capped, with jitter.
+/// Delay before restart number `attempt`: none for the first, then exponential, capped, with
+/// jitter.
 fn delay_ms(policy: &Restart, attempt: u32, rng: &mut Rng) -> u64 {
     if attempt == 0 {
         return 0;

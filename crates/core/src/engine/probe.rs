@@ -1,7 +1,8 @@
 //! Timers and probes: what is due when, and what an answer means.
 //!
-//! Invariants: at most one test of each probe is under way; a test without an answer counts as a failure once
-//! its time and [`PROBE_SLACK_MS`] have passed; nothing is tested while a run is being stopped.
+//! Invariants: at most one test of each probe is under way; a test without an answer counts as a
+//! failure once its time and [`PROBE_SLACK_MS`] have passed; nothing is tested while a run is being
+//! stopped.
 
 use crate::engine::slot::{Checking, Readiness, Run, Slot, Stopping, is_polled};
 use crate::engine::{Core, PROBE_SLACK_MS, READY_POLL_FIRST_MS, READY_POLL_MAX_MS, WANTS_WAIT_MS};
@@ -14,10 +15,7 @@ use crate::words;
 impl Core {
     /// Registers the earliest deadline of a unit.
     pub(crate) fn arm_timer(&mut self, unit: &str) {
-        let due = self
-            .slots
-            .get(unit)
-            .and_then(|slot| self.deadline(unit, slot));
+        let due = self.slots.get(unit).and_then(|slot| self.deadline(slot));
         let Some(slot) = self.slots.get_mut(unit) else {
             return;
         };
@@ -32,15 +30,13 @@ impl Core {
         }
     }
 
-    fn deadline(&self, unit: &str, slot: &Slot) -> Option<u64> {
+    fn deadline(&self, slot: &Slot) -> Option<u64> {
         let Some(run) = &slot.run else {
-            if slot.ledger.settled.is_some() || !self.may_run(unit) {
-                let blind = self.has(Planted::TimerIgnoresDesired);
-                return slot.next_try_mono.filter(|_| blind);
+            if slot.ledger.settled.is_some() {
+                return None;
             }
-            let patience = slot
-                .waiting_since
-                .map(|since| since.saturating_add(WANTS_WAIT_MS));
+            let since = slot.waiting_since.filter(|_| !slot.impatient);
+            let patience = since.map(|since| since.saturating_add(WANTS_WAIT_MS));
             return slot.next_try_mono.or(patience);
         };
         let escalate = run
@@ -85,11 +81,15 @@ impl Core {
         };
         let Some(run) = slot.run.as_mut() else {
             if slot.next_try_mono.is_some_and(|due| due <= now.mono_ms) {
-                slot.next_try_mono = Some(now.mono_ms).filter(|_| {
-                    // Kept only so that the planted defect finds it.
-                    cfg!(feature = "planted") && self.planted == Some(Planted::TimerIgnoresDesired)
-                });
+                slot.next_try_mono = None;
+                if cfg!(feature = "planted") && self.planted == Some(Planted::TimerIgnoresDesired) {
+                    slot.intent.desired = crate::record::Desired::Up;
+                }
             }
+            let waited = slot
+                .waiting_since
+                .map(|since| since.saturating_add(WANTS_WAIT_MS));
+            slot.impatient |= waited.is_some_and(|over| over <= now.mono_ms);
             return;
         };
         let generation = run.generation;

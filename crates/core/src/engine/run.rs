@@ -1,6 +1,7 @@
 //! News of runs: started, notified, ended.
 //!
-//! Invariant: news of a generation other than the present run's changes nothing; each end is persisted once.
+//! Invariant: news of a generation other than the present run's changes nothing; each end is
+//! persisted once.
 
 use crate::engine::slot::{Readiness, Run};
 use crate::engine::{Core, policy};

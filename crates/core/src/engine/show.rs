@@ -126,7 +126,7 @@ impl Core {
                 let ending = ending().unwrap_or_else(|| "ended".to_owned());
                 Some(format!("{ending}; next try in {wait}"))
             }
-            State::Waiting => Some(self.waiting_reason(unit, now)),
+            State::Waiting => Some(self.waiting_reason(unit)),
             State::Starting => Some("its keeper is starting the command".to_owned()),
             State::Stopping => {
                 let why = slot.run.as_ref()?.stopping.as_ref()?.why.clone();
@@ -165,12 +165,12 @@ impl Core {
         }
     }
 
-    fn waiting_reason(&self, unit: &str, now: Now) -> String {
+    fn waiting_reason(&self, unit: &str) -> String {
         if let Some(need) = self.unwanted_need(unit) {
             let state = self.state(&need).unwrap_or(State::Unknown);
             return format!("needs `{need}`, which is {state}");
         }
-        let blockers = self.blockers(unit, now);
+        let blockers = self.blockers(unit);
         let on = |how: Hold| -> Vec<Unit> {
             blockers
                 .iter()
@@ -192,7 +192,7 @@ impl Core {
     }
 
     /// Units it waits for or misses.
-    pub(crate) fn blocked_on(&self, unit: &str, now: Now) -> Vec<Unit> {
+    pub(crate) fn blocked_on(&self, unit: &str) -> Vec<Unit> {
         let Some(slot) = self.slots.get(unit) else {
             return Vec::new();
         };
@@ -200,7 +200,7 @@ impl Core {
             State::Waiting => match self.unwanted_need(unit) {
                 Some(need) => vec![need],
                 None => {
-                    let blockers = self.blockers(unit, now);
+                    let blockers = self.blockers(unit);
                     blockers.into_iter().map(|Blocker { on, .. }| on).collect()
                 }
             },
@@ -280,7 +280,7 @@ impl Core {
             }),
             next_try_at: next_try,
             status_text: run.and_then(|run| run.status_text.clone()),
-            blocked_on: self.blocked_on(unit, now),
+            blocked_on: self.blocked_on(unit),
         })
     }
 }

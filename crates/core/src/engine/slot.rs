@@ -1,7 +1,7 @@
 //! What the core remembers of one unit, and of its present run.
 //!
-//! Invariants: `run` is `Some` from the moment a launch is decided until the run's end is known, so a second
-//! launch cannot be decided; a run's generation never changes.
+//! Invariants: `run` is `Some` from the moment a launch is decided until the run's end is known, so
+//! a second launch cannot be decided; a run's generation never changes.
 
 use std::sync::Arc;
 
@@ -32,6 +32,8 @@ pub(crate) struct Slot {
     pub(crate) next_try_mono: Option<u64>,
     /// Since when it waits for others.
     pub(crate) waiting_since: Option<u64>,
+    /// It has waited long enough for what it merely wants.
+    pub(crate) impatient: bool,
     /// Deadline registered in the core's timers.
     pub(crate) timer: Option<u64>,
     /// State last told.
@@ -59,6 +61,7 @@ impl Slot {
             cause: "start".to_owned(),
             next_try_mono: None,
             waiting_since: None,
+            impatient: false,
             timer: None,
             shown: State::Stopped,
             since_ms: None,

@@ -1,0 +1,402 @@
+//! The model of the shell: carries out effects on the world, loses messages and dies where a real
+//! one could.
+//!
+//! The order of work in `deliver` and `recover` is that of the real shell; `Defect`s are ways to
+//! get it wrong.
+
+use eud_core::Core;
+use eud_core::io::{Effect, Fate, Input, Persist, RecoveredRun, Recovery, Reply, RunEvent};
+use eud_core::record::{EndReason, RunId, RunRow};
+
+use crate::check::{Checker, Told};
+use crate::run::{Event, History};
+use crate::world::{Keeper, SimRun};
+
+/// The status is checked after every so many inputs; it is the dearest check.
+const STATUS_EVERY: u64 = 5;
+
+/// Mistakes of a shell, to be found by the checkers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Defect {
+    /// Effects are carried out before their batch is committed.
+    EffectsFirst,
+    /// A keeper that comes late does not look for the exit file that fences it off.
+    NoFence,
+    /// The tree of a lost keeper is not swept.
+    NoSweep,
+    /// Exit files written while no manager ran are not read.
+    ExitFilesUnread,
+}
+
+impl Defect {
+    /// Every one.
+    pub const ALL: [Self; 4] = [
+        Self::EffectsFirst,
+        Self::NoFence,
+        Self::NoSweep,
+        Self::ExitFilesUnread,
+    ];
+}
+
+impl History {
+    /// Gives the core an input and carries out what it asks for; may die in between.
+    pub(crate) fn deliver(&mut self, input: Input) -> Result<(), String> {
+        let now = self.now();
+        let Some(mut core) = self.core.take() else {
+            return Ok(());
+        };
+        self.note_told(&input);
+        let mut effects = Vec::new();
+        core.handle(input, now, &mut effects);
+        self.trace(format_args!("{effects:?}"));
+        // A crash at step k: before the commit (0), after it (1), or after k - 1 further effects.
+        let dies = self.faults && self.dice.roll().is_multiple_of(60);
+        let crash_at = if dies {
+            self.dice.range(0, effects.len() as u64 + 1)
+        } else {
+            u64::MAX
+        };
+        let (persists, others): (Vec<Effect>, Vec<Effect>) = effects
+            .into_iter()
+            .partition(|effect| matches!(effect, Effect::Persist(_)));
+        let effects_first = self.defect == Some(Defect::EffectsFirst);
+        if !effects_first {
+            if crash_at == 0 {
+                return self.manager_dies();
+            }
+            self.commit(&persists)?;
+        }
+        let mut over = false;
+        for (step, effect) in (1..).zip(others) {
+            if crash_at == step {
+                return self.manager_dies();
+            }
+            over |= effect == Effect::Exit;
+            self.carry_out(&core, effect)?;
+        }
+        if effects_first {
+            if dies {
+                return self.manager_dies();
+            }
+            self.commit(&persists)?;
+        }
+        if self.epoch_inputs.is_multiple_of(STATUS_EVERY) {
+            self.checker.status(&core, now)?;
+        }
+        self.epoch_inputs += 1;
+        if let Some(due) = core.next_timeout()
+            && self.tick_at.is_none_or(|at| due < at)
+        {
+            self.tick_at = Some(due);
+            self.after(
+                due.saturating_sub(now.mono_ms),
+                Event::Tick { epoch: self.epoch },
+            );
+        }
+        if !over {
+            self.core = Some(core);
+        } else {
+            self.manager_gone();
+        }
+        self.check_world()
+    }
+
+    fn commit(&mut self, persists: &[Effect]) -> Result<(), String> {
+        for effect in persists {
+            let Effect::Persist(item) = effect else {
+                continue;
+            };
+            self.checker.persisted(&self.fleet, item, self.mono_ms)?;
+            // Ends of runs are only ever recorded once, with one content.
+            if let Persist::RunEnded { record, .. } = item
+                && let Some(row) = self.world.journal.runs.get(&record.run)
+                && row.exit.is_some()
+            {
+                return Err(format!("the end of {} is recorded twice", record.run));
+            }
+            if let Persist::Intent(intent) = item
+                && intent
+                    .hold
+                    .as_ref()
+                    .is_some_and(|hold| hold.starts_with("restarted "))
+            {
+                self.reference.held_by_limit(&intent.unit);
+            }
+            self.world.journal.apply(item);
+            if let Persist::RunEnded { record, .. } = item {
+                Checker::record_is_true(&self.world, &record.run)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn note_told(&mut self, input: &Input) {
+        match input {
+            Input::Run {
+                unit,
+                generation,
+                event,
+            } => {
+                let Some(told) = self.checker.told.get_mut(unit) else {
+                    return;
+                };
+                if told.generation != *generation {
+                    return;
+                }
+                match event {
+                    RunEvent::Started { .. } => told.started = true,
+                    RunEvent::Ended(_) => told.ended = true,
+                    RunEvent::Unreachable(why) => told.unreachable = why.is_some(),
+                    _ => {}
+                }
+            }
+            Input::Probed {
+                unit,
+                generation,
+                outcome: Ok(()),
+                ..
+            } => {
+                if let Some(told) = self.checker.told.get_mut(unit)
+                    && told.generation == *generation
+                {
+                    told.passed = true;
+                }
+            }
+            Input::Recover(recovery) => {
+                for run in &recovery.runs {
+                    let started = matches!(run.fate, Fate::Live { pid: Some(_), .. });
+                    let told = Told {
+                        generation: run.generation,
+                        started,
+                        passed: false,
+                        ended: matches!(run.fate, Fate::Ended(_)),
+                        unreachable: matches!(run.fate, Fate::Unreachable(_)),
+                    };
+                    self.checker.told.insert(run.unit.clone(), told);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn carry_out(&mut self, core: &Core, effect: Effect) -> Result<(), String> {
+        self.checker
+            .effect(&self.world, core, &effect, &self.fleet)?;
+        let epoch = self.epoch;
+        match effect {
+            Effect::Launch {
+                unit,
+                generation,
+                run,
+                ..
+            } => {
+                let ready_in = if self.faults {
+                    self.dice.range(0, 4_000)
+                } else {
+                    500
+                };
+                let stubborn = self.dice.chance(15);
+                let sim_run = SimRun {
+                    unit,
+                    generation,
+                    keeper: Keeper::Spawned,
+                    frozen: false,
+                    alive: false,
+                    tree_left: false,
+                    started_ms: None,
+                    kill_at: None,
+                    exit: None,
+                    truth: None,
+                    ready_from: self.mono_ms + ready_in,
+                    obeys_after: (!stubborn).then(|| self.dice.range(1, 400)),
+                };
+                self.world.active.insert(run.clone());
+                self.world.runs.insert(run.clone(), sim_run);
+                self.by_generation.insert(generation, run.clone());
+                let delay = self.latency(4_000);
+                self.after(delay, Event::KeeperBegins { run });
+            }
+            Effect::Stop { generation, .. } => {
+                if let Some(run) = self.run_of(generation) {
+                    let delay = self.latency(20);
+                    self.after(delay, Event::StopArrives { run, epoch });
+                }
+            }
+            Effect::KillKeeper { generation, .. } => {
+                if let Some(run) = self.run_of(generation) {
+                    self.world.end_keeper(&run, true);
+                    self.after(5, Event::LossNoticed { run, epoch });
+                }
+            }
+            Effect::Probe {
+                unit,
+                generation,
+                which,
+                ..
+            } => {
+                let delay = self.latency(900);
+                let passes = self.probe_passes(generation);
+                self.after(
+                    delay,
+                    Event::ProbeAnswers {
+                        epoch,
+                        unit,
+                        generation,
+                        which,
+                        passes,
+                    },
+                );
+            }
+            Effect::Reply { reply, .. } => {
+                let command = self.pending.take();
+                if let (Reply::Accepted(_), Some(command)) = (reply, command) {
+                    for unit in self.reference.acknowledge(&self.fleet, &command) {
+                        self.checker.forgive(&unit);
+                    }
+                    if let Some(wrong) = self.reference.disagrees(&self.world.journal.intents) {
+                        return Err(format!("after {command:?}: {wrong}"));
+                    }
+                }
+            }
+            Effect::Persist(_)
+            | Effect::Signal { .. }
+            | Effect::WatchLog { .. }
+            | Effect::Transition(_)
+            | Effect::Exit => {}
+        }
+        Ok(())
+    }
+
+    /// A new manager: inventory first, then the core.
+    pub(crate) fn recover(&mut self, seed: u64) -> Result<(), String> {
+        self.epoch += 1;
+        let mut core = Core::new(seed);
+        if let Some(planted) = self.planted {
+            core.plant(planted);
+        }
+        let open: Vec<RunRow> = self
+            .world
+            .journal
+            .runs
+            .values()
+            .filter(|row| row.exit.is_none())
+            .cloned()
+            .collect();
+        let mut runs = Vec::new();
+        for row in open {
+            let fate = self.fate(&row)?;
+            let RunRow {
+                run,
+                unit,
+                generation,
+                ..
+            } = row;
+            runs.push(RecoveredRun {
+                run,
+                unit,
+                generation,
+                fate,
+            });
+        }
+        let journal = &self.world.journal;
+        let mut last_runs: std::collections::BTreeMap<_, RunRow> = Default::default();
+        for row in journal.runs.values().filter(|row| row.exit.is_some()) {
+            let newest = last_runs
+                .get(&row.unit)
+                .is_none_or(|old| old.generation < row.generation);
+            if newest {
+                last_runs.insert(row.unit.clone(), row.clone());
+            }
+        }
+        let recovery = Recovery {
+            intents: journal.intents.values().cloned().collect(),
+            ledgers: journal.ledgers.values().cloned().collect(),
+            profile: journal.profile.clone(),
+            next_generation: journal.next_generation,
+            last_runs: last_runs.into_values().collect(),
+            runs,
+        };
+        self.checker.told.clear();
+        self.core = Some(core);
+        let fleet = Box::new(self.fleet.clone());
+        self.deliver(Input::Load {
+            fleet,
+            ticket: None,
+        })?;
+        self.deliver(Input::Recover(Box::new(recovery)))
+    }
+
+    fn fate(&mut self, row: &RunRow) -> Result<Fate, String> {
+        let Some(run) = self.world.runs.get(&row.run).cloned() else {
+            // The folder was never made: the manager died between intent and effect.
+            let record = self.never_started(row);
+            return Ok(Fate::Ended(record));
+        };
+        if run.keeper == Keeper::Locked {
+            if run.frozen {
+                return Ok(Fate::Unreachable("its keeper does not answer".into()));
+            }
+            let pid = run
+                .alive
+                .then(|| u32::try_from(run.generation).unwrap_or(1));
+            return Ok(Fate::Live {
+                pid,
+                started_at_ms: run.started_ms.unwrap_or(self.wall_ms()),
+                ready_seen: false,
+                changed: Vec::new(),
+            });
+        }
+        let unread = self.defect == Some(Defect::ExitFilesUnread);
+        if let Some(exit) = run.exit.as_ref().filter(|_| !unread) {
+            return Ok(Fate::Ended(exit.clone()));
+        }
+        Ok(Fate::Ended(self.declare_lost(&row.run, unread)))
+    }
+
+    /// Takes the unit's lock, sweeps what is left, and writes the record that also fences a late
+    /// keeper.
+    pub(crate) fn declare_lost(&mut self, id: &RunId, anew: bool) -> eud_core::record::ExitRecord {
+        let wall = self.wall_ms();
+        let no_sweep = self.defect == Some(Defect::NoSweep);
+        if let Some(run) = self.world.runs.get_mut(id) {
+            if !no_sweep {
+                run.tree_left = false;
+                self.world.active.remove(id);
+            }
+            if anew {
+                run.exit = None;
+            }
+        }
+        let started = self
+            .world
+            .runs
+            .get(id)
+            .is_some_and(|run| run.started_ms.is_some());
+        let reason = if started {
+            EndReason::KeeperLost
+        } else {
+            EndReason::NeverStarted
+        };
+        let written = self.world.write_exit(id, reason, None, wall);
+        written.unwrap_or_else(|| unreachable!("{id} has a folder"))
+    }
+
+    fn never_started(&mut self, row: &RunRow) -> eud_core::record::ExitRecord {
+        eud_core::record::ExitRecord {
+            run: row.run.clone(),
+            unit: row.unit.clone(),
+            generation: row.generation,
+            reason: EndReason::NeverStarted,
+            code: None,
+            signal: None,
+            core: false,
+            message: None,
+            pid: 0,
+            started_at_ms: 0,
+            ended_at_ms: self.wall_ms(),
+            max_rss_kb: 0,
+            cpu_user_us: 0,
+            cpu_system_us: 0,
+        }
+    }
+}
