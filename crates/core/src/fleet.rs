@@ -20,7 +20,7 @@ pub struct Fleet {
     /// Profile that `eud up` uses when none is asked for. `None` means every daemon but the
     /// deprecated.
     pub profile: Option<String>,
-    /// Profiles, each already closed over `profile:` references but not over needs.
+    /// Terms of each profile, as written; `crate::select` resolves them.
     pub profiles: BTreeMap<String, Vec<String>>,
     /// Daemons by name.
     pub daemons: BTreeMap<String, Daemon>,
