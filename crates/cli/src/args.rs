@@ -17,30 +17,30 @@ const HELP: &str = "\
 {name} {version}: keeps a fleet of daemons well
 
 Run
-  up           start the fleet, wait until it is ready    eud up -p minimal
-  down         stop the fleet and its manager             eud down --keep-daemons
-  start        start daemons                              eud start rag-drain
-  stop         stop them, and first what needs them       eud stop 'tag:nightly'
-  restart      stop and start them                        eud restart 'category:rag'
-  kill         send a signal                              eud kill HUP nginx
-  hold         stop them and keep them down               eud hold api -m 'key leaked'
-  release      end a hold                                 eud release api
-  reload       take over a changed fleet file             eud reload
-  run          run a command once, under a keeper         eud run -- make dataset
-  upgrade      replace the manager, keep the daemons      eud upgrade
+  up           start the fleet, wait until ready    eud up --profile minimal
+  down         stop the fleet and its manager       eud down --keep-daemons
+  start        start daemons                        eud start rag-drain
+  stop         stop them, and first what needs them eud stop 'tag:nightly'
+  restart      stop and start them                  eud restart 'category:rag'
+  kill         send a signal                        eud kill HUP nginx
+  hold         stop them and keep them down         eud hold api -m 'key leaked'
+  release      end a hold                           eud release api
+  reload       take over a changed fleet file       eud reload
+  run          run a command once, under a keeper   eud run -- make dataset
+  upgrade      replace manager, keep daemons        eud upgrade
 Look
-  status       is it well, and if not, why                eud status failing
-  why          the chain of causes of one daemon          eud why rag-mc
-  logs         output, merged by time                     eud logs -f rag-drain
-  show         everything known of one daemon             eud show rag-drain
-  runs         its runs, how they ended                   eud runs rag-drain
-  graph        what needs what                            eud graph --format mermaid
+  status       is it well, and if not, why          eud status failing
+  why          the chain of causes of one daemon    eud why rag-mc
+  logs         output, merged by time               eud logs -f rag-drain
+  show         everything known of one daemon       eud show rag-drain
+  runs         its runs, how they ended             eud runs rag-drain
+  graph        what needs what                      eud graph --format mermaid
 Set up
-  init         write a first fleet file                   eud init
-  check        check the fleet file                       eud check
-  schema       its JSON Schema, for editors               eud schema > s.json
-  completions  for bash, zsh, fish, elvish, powershell    eud completions zsh
-  man          the manual page                            eud man | man -l -
+  init         write a first fleet file             eud init
+  check        check the fleet file                 eud check
+  schema       its JSON Schema, for editors         eud schema > s.json
+  completions  for bash, zsh, fish and others       eud completions zsh
+  man          the manual page                      eud man | man -l -
 
 Options (before or after the command)
   -f, --file FILE     fleet file; default: eud.toml here or in a folder above
