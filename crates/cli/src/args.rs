@@ -44,7 +44,7 @@ Set up
 
 Options (before or after the command)
   -f, --file FILE     fleet file; default: eud.toml here or in a folder above
-      --state DIR     state directory; default: EUD_STATE, .eud by the fleet file
+      --state DIR     state directory; default: EUD_STATE, .eud beside the file
       --system        the platform's state directory instead
       --color WHEN    auto, always, never; NO_COLOR is honoured
       --json          for programs

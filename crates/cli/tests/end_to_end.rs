@@ -507,6 +507,65 @@ fn daemons_outlive_a_manager_that_is_told_to_keep_them() {
 }
 
 #[test]
+fn many_who_bring_it_up_at_once_start_one_manager() {
+    let fleet = Fleet::new(FLEET);
+    let ups: Vec<_> = (0..4)
+        .map(|_| {
+            fleet
+                .command("up")
+                .stdout(Stdio::piped())
+                .stderr(Stdio::piped())
+                .spawn()
+                .unwrap()
+        })
+        .collect();
+    for up in ups {
+        let ran = Ran::of("up", &up.wait_with_output().unwrap());
+        assert_eq!(ran.code, 0, "{ran}");
+    }
+    assert_eq!(fleet.json("runs db", 0).as_array().unwrap().len(), 1);
+}
+
+#[test]
+fn a_wait_that_runs_out_is_code_6() {
+    let fleet = Fleet::new(
+        "[daemons.slow]\nshell = \"echo not yet; exec sleep 1000\"\nready = { file = \"never\" }\n",
+    );
+    fleet
+        .eud("up --wait 300ms", 6)
+        .says("slow is not ready")
+        .says("not yet")
+        .says("0 of 1");
+    fleet.eud("up --wait 0s", 0).says("1 daemon on the way");
+}
+
+#[test]
+fn file_and_state_can_be_anywhere() {
+    let fleet = Fleet::new(FLEET);
+    let state = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+    let state = state.path().join(format!("{}/state", "long-".repeat(20)));
+    fs::rename(
+        fleet.path().join("eud.toml"),
+        fleet.path().join("other.toml"),
+    )
+    .unwrap();
+    let eud = |line: &str| {
+        let output = fleet
+            .command(line)
+            .env("EUD_STATE", &state)
+            .output()
+            .unwrap();
+        Ran::of(line, &output)
+    };
+    assert_eq!(eud("up -f other.toml").code, 0);
+    assert!(!fleet.path().join(".eud").exists());
+    let status = eud("status");
+    assert_eq!(status.code, 0, "{status}");
+    assert_eq!(eud("logs db --file other.toml").code, 0);
+    assert_eq!(eud("down").code, 0);
+}
+
+#[test]
 fn a_graph_is_drawn_without_a_manager() {
     let fleet = Fleet::new(FLEET);
     assert_eq!(fleet.eud("graph", 0).out, "api\n└── db\nmigrate\n");

@@ -9,6 +9,7 @@ use std::io::{self, BufWriter, Write};
 use std::time::{Duration, Instant};
 
 use eud_manager::Layout;
+use eud_sys::rlimit;
 use jiff::Timestamp;
 use regex::bytes::Regex;
 
@@ -39,6 +40,10 @@ const NAME_INKS: [Ink; 5] = [Ink::Cyan, Ink::Green, Ink::Yellow, Ink::Magenta, I
 /// # Errors
 /// When names are unknown, a log cannot be read, or a pattern or time makes no sense.
 pub(crate) fn run(context: &Context, args: &LogsArgs) -> Result<(), Error> {
+    // Each unit's log takes a descriptor. Without more of them, fewer units can be read; that is then said.
+    if let Ok(limit) = rlimit::get("nofile") {
+        let _ = rlimit::set("nofile", rlimit::Limit { soft: limit.hard, hard: limit.hard });
+    }
     let layout = context.layout()?;
     let screen = context.screen();
     let filter = Filter::new(args, &screen)?;
