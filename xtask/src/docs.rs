@@ -7,6 +7,7 @@
 //! Deliberately absent: checking `sh` blocks. They are for commands that need a person, root or a
 //! network.
 
+mod generated;
 mod page;
 mod session;
 
@@ -15,11 +16,13 @@ use std::path::PathBuf;
 use crate::{Failure, cmd};
 use session::Session;
 
-/// Runs the pages named, or all of them; with `--show`, prints what each command prints.
+/// Runs the pages named, or all of them. `--show` prints what each command prints, `--write`
+/// replaces the generated pages.
 pub(crate) fn run(args: &[String]) -> Result<(), Failure> {
     cmd::run(&mut cmd::cargo(&[
         "build", "-q", "-p", "eudaemon", "-p", "factory",
     ]))?;
+    let stale = generated::check(cmd::flag(args, "--write")).err();
     let shown = cmd::flag(args, "--show");
     let named = args
         .iter()
@@ -28,6 +31,10 @@ pub(crate) fn run(args: &[String]) -> Result<(), Failure> {
     let named: Vec<PathBuf> = named.collect();
     let pages = if named.is_empty() { all()? } else { named };
     let mut wrong = Vec::new();
+    if let Some(stale) = stale {
+        cmd::say(&format!("docs: {stale}"));
+        wrong.push("generated pages".to_owned());
+    }
     for path in &pages {
         let text = std::fs::read_to_string(cmd::root().join(path))
             .map_err(|e| format!("{}: {e}", path.display()))?;

@@ -27,7 +27,7 @@ cargo xtask <task>
   demo   [--seconds N] [--release]   start examples/factory, break it, watch it recover, leave
   test   [--seeds N]                 everything: set-up, format, lints, tests, simulator, docs
   tidy   [--wrap]                    sizes, headers, columns, leftovers
-  docs   [--show] [PAGE...]          run the commands in README.md and docs/
+  docs   [--show] [--write] [PAGE...] run the commands in README.md and docs/
   dist                               build what is distributed into target/dist-out
   bench  [--quick] [--dist] [--only NAME] [--json FILE] [--write]
                                      the figures of SPECIFICATION.md, as ratios in one run";

@@ -49,7 +49,8 @@ fn table(out: &mut String, spec: &TableSpec) {
             " Not in `[defaults]`."
         };
         let kind = key.ty.describe();
-        let (name, example) = (key.name, key.example);
+        // A bar would end the cell, even within code.
+        let (name, example) = (key.name, key.example.replace('|', "\\|"));
         let _ = writeln!(
             out,
             "| `{name}` | {kind} | {default} | `{example}` | {}{own} |",
