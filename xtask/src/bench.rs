@@ -55,7 +55,10 @@ pub(crate) fn run(args: &[String]) -> Result<(), Failure> {
         let names = SCENARIOS.map(|(name, _)| name).join(", ");
         return Err(format!("--only takes one of {names}"));
     }
-    let setting = build(cmd::flag(args, "--quick"), cmd::flag(args, "--dist"))?;
+    if !cmd::flag(args, "--no-build") {
+        build()?;
+    }
+    let setting = setting(cmd::flag(args, "--quick"), cmd::flag(args, "--dist"))?;
     let mut report = Report::new(setting.quick);
     for (name, scenario) in SCENARIOS {
         if only.is_some_and(|only| only != name) {
@@ -78,9 +81,12 @@ pub(crate) fn run(args: &[String]) -> Result<(), Failure> {
 }
 
 /// Builds what is measured, and the stop-watch.
-fn build(quick: bool, is_dist: bool) -> Result<Setting, Failure> {
+fn build() -> Result<(), Failure> {
     let args = ["build", "--release", "-p", "eudaemon", "-p", "xtask"];
-    cmd::run(&mut cmd::cargo(&args))?;
+    cmd::run(&mut cmd::cargo(&args))
+}
+
+fn setting(quick: bool, is_dist: bool) -> Result<Setting, Failure> {
     if is_dist {
         crate::dist::run(&[])?;
         return Ok(Setting {

@@ -29,7 +29,7 @@ cargo xtask <task>
   tidy   [--wrap]                    sizes, headers, columns, leftovers
   docs   [--show] [--write] [PAGE...] run the commands in README.md and docs/
   dist                               build what is distributed into target/dist-out
-  bench  [--quick] [--dist] [--only NAME] [--json FILE] [--write]
+  bench  [--quick] [--dist] [--no-build] [--only NAME] [--json FILE] [--write]
                                      the figures of SPECIFICATION.md, as ratios in one run";
 
 fn main() -> ExitCode {
