@@ -1,0 +1,250 @@
+//! A scripted world for the core: each step is one input, and what it led to is compared as text.
+
+use eud_core::Core;
+use eud_core::fleet::{Daemon, Fleet, Probe, Ready};
+use eud_core::io::{
+    Command, Effect, Input, Notify, Now, Persist, Recovery, Reply, RunEvent, Which,
+};
+use eud_core::record::{EndReason, ExitRecord, Intent, Ledger};
+
+pub(crate) struct Script {
+    pub(crate) core: Core,
+    pub(crate) now: Now,
+    effects: Vec<Effect>,
+    pub(crate) intents: Vec<Intent>,
+    pub(crate) ledgers: Vec<Ledger>,
+}
+
+/// A daemon without probes that needs these.
+pub(crate) fn daemon(name: &str, needs: &[&str]) -> Daemon {
+    let mut daemon = Daemon {
+        name: name.into(),
+        enabled: true,
+        replicas: 1,
+        ..Daemon::default()
+    };
+    daemon.exec.argv = vec![name.into()];
+    daemon.needs = needs.iter().map(|need| (*need).to_owned()).collect();
+    daemon.restart.backoff_jitter_percent = 0;
+    daemon
+}
+
+/// A readiness probe over TCP.
+pub(crate) fn ready() -> Option<Ready> {
+    Some(Ready {
+        probe: Probe::Tcp("localhost:1".into()),
+        every_ms: 10_000,
+        timeout_ms: 1_000,
+        failures: 2,
+        within_ms: None,
+    })
+}
+
+pub(crate) fn fleet(daemons: impl IntoIterator<Item = Daemon>) -> Fleet {
+    let daemons = daemons
+        .into_iter()
+        .map(|daemon| (daemon.name.clone(), daemon))
+        .collect();
+    Fleet {
+        name: "test".into(),
+        daemons,
+        ..Fleet::default()
+    }
+}
+
+impl Script {
+    /// A fresh core with this fleet, brought up.
+    pub(crate) fn up(daemons: impl IntoIterator<Item = Daemon>) -> Self {
+        let mut script = Self::new();
+        script.load(fleet(daemons));
+        script.give(Input::Recover(Box::default()));
+        script.effects.clear();
+        script.command(Command::Up { profile: None });
+        script
+    }
+
+    pub(crate) fn new() -> Self {
+        Self {
+            core: Core::new(1),
+            now: Now {
+                mono_ms: 1_000,
+                wall_ms: 1_700_000_000_000,
+            },
+            effects: Vec::new(),
+            intents: Vec::new(),
+            ledgers: Vec::new(),
+        }
+    }
+
+    /// A new core that recovers the intents and ledgers the old one persisted.
+    pub(crate) fn crash_and_recover(&mut self, fleet: Fleet, recovery: Recovery) {
+        let (intents, ledgers) = (self.intents.clone(), self.ledgers.clone());
+        self.core = Core::new(2);
+        self.load(fleet);
+        let recovery = Recovery {
+            intents,
+            ledgers,
+            next_generation: 100,
+            ..recovery
+        };
+        self.effects.clear();
+        self.give(Input::Recover(Box::new(recovery)));
+    }
+
+    pub(crate) fn give(&mut self, input: Input) {
+        let mut effects = Vec::new();
+        self.core.handle(input, self.now, &mut effects);
+        for effect in &effects {
+            match effect {
+                Effect::Persist(Persist::Intent(intent)) => {
+                    self.intents.retain(|old| old.unit != intent.unit);
+                    self.intents.push(intent.clone());
+                }
+                Effect::Persist(Persist::Ledger(ledger)) => {
+                    self.ledgers.retain(|old| old.unit != ledger.unit);
+                    self.ledgers.push(ledger.clone());
+                }
+                _ => {}
+            }
+        }
+        self.effects.extend(effects);
+    }
+
+    pub(crate) fn load(&mut self, fleet: Fleet) {
+        self.give(Input::Load {
+            fleet: Box::new(fleet),
+            ticket: Some(9),
+        });
+    }
+
+    pub(crate) fn command(&mut self, command: Command) {
+        self.give(Input::Command { ticket: 1, command });
+    }
+
+    pub(crate) fn run(&mut self, unit: &str, event: RunEvent) {
+        let generation = self
+            .core
+            .generation(unit)
+            .unwrap_or_else(|| panic!("{unit} has no run"));
+        self.give(Input::Run {
+            unit: unit.into(),
+            generation,
+            event,
+        });
+    }
+
+    pub(crate) fn started(&mut self, unit: &str) {
+        self.run(
+            unit,
+            RunEvent::Started {
+                pid: 77,
+                at_ms: self.now.wall_ms,
+            },
+        );
+    }
+
+    pub(crate) fn notify(&mut self, unit: &str, item: Notify) {
+        self.run(unit, RunEvent::Notify(item));
+    }
+
+    pub(crate) fn probed(&mut self, unit: &str, which: Which, outcome: Result<(), &str>) {
+        let generation = self
+            .core
+            .generation(unit)
+            .unwrap_or_else(|| panic!("{unit} has no run"));
+        let outcome = outcome.map_err(str::to_owned);
+        self.give(Input::Probed {
+            unit: unit.into(),
+            generation,
+            which,
+            outcome,
+        });
+    }
+
+    pub(crate) fn record(&self, unit: &str, reason: EndReason, code: Option<i32>) -> ExitRecord {
+        ExitRecord {
+            run: "r".into(),
+            unit: unit.into(),
+            generation: self.core.generation(unit).unwrap_or(1),
+            reason,
+            code,
+            signal: None,
+            core: false,
+            message: None,
+            pid: 77,
+            started_at_ms: self.now.wall_ms - 50,
+            ended_at_ms: self.now.wall_ms,
+            max_rss_kb: 0,
+            cpu_user_us: 0,
+            cpu_system_us: 0,
+        }
+    }
+
+    pub(crate) fn exits(&mut self, unit: &str, code: i32) {
+        let record = self.record(unit, EndReason::Exited, Some(code));
+        self.run(unit, RunEvent::Ended(record));
+    }
+
+    pub(crate) fn stopped(&mut self, unit: &str) {
+        let record = self.record(unit, EndReason::Stopped, Some(0));
+        self.run(unit, RunEvent::Ended(record));
+    }
+
+    /// Lets time pass, with every timer on the way.
+    pub(crate) fn pass(&mut self, ms: u64) {
+        let end = self.now.mono_ms + ms;
+        while let Some(due) = self.core.next_timeout().filter(|due| *due <= end) {
+            self.advance(due.max(self.now.mono_ms));
+            self.give(Input::Tick);
+        }
+        self.advance(end);
+    }
+
+    fn advance(&mut self, mono_ms: u64) {
+        self.now.wall_ms += i64::try_from(mono_ms - self.now.mono_ms).unwrap_or(0);
+        self.now.mono_ms = mono_ms;
+    }
+
+    /// What was asked of the world since the last look, one item a line.
+    pub(crate) fn told(&mut self) -> String {
+        let lines: Vec<String> = self
+            .effects
+            .drain(..)
+            .filter_map(|effect| line(&effect))
+            .collect();
+        lines.join("\n")
+    }
+
+    #[track_caller]
+    pub(crate) fn expect(&mut self, expected: &str) {
+        let expected: Vec<&str> = expected
+            .lines()
+            .map(str::trim)
+            .filter(|l| !l.is_empty())
+            .collect();
+        assert_eq!(self.told(), expected.join("\n"));
+    }
+}
+
+fn line(effect: &Effect) -> Option<String> {
+    match effect {
+        Effect::Launch { unit, .. } => Some(format!("launch {unit}")),
+        Effect::Stop { unit, .. } => Some(format!("stop {unit}")),
+        Effect::KillKeeper { unit, .. } => Some(format!("kill keeper of {unit}")),
+        Effect::Signal { unit, signal, .. } => Some(format!("signal {unit} {signal}")),
+        Effect::WatchLog { unit, .. } => Some(format!("watch log of {unit}")),
+        Effect::Transition(t) => {
+            let reason = t
+                .reason
+                .as_ref()
+                .map_or(String::new(), |reason| format!(": {reason}"));
+            Some(format!("{} {} → {}{reason}", t.unit, t.from, t.to))
+        }
+        Effect::Reply {
+            reply: Reply::Refused(refusal),
+            ..
+        } => Some(format!("refused {refusal:?}")),
+        Effect::Exit => Some("exit".to_owned()),
+        Effect::Persist(_) | Effect::Probe { .. } | Effect::Reply { .. } => None,
+    }
+}
