@@ -17,12 +17,13 @@ use jiff::Timestamp;
 
 use crate::context::{self, Context};
 use crate::error::Error;
+use crate::render::Screen;
 use crate::render::ink::{glyph_of, ink_of};
 use crate::render::layout::{cut_end, one_line};
 use crate::render::time::parse;
 use crate::render::tree::{self, Progress};
 
-/// Progress is drawn again at least this often.
+/// Progress is drawn again this often.
 const REDRAW_EVERY: Duration = Duration::from_millis(100);
 /// The status is asked for again at least this often, should a notice be lost.
 const ASK_EVERY: Duration = Duration::from_millis(500);
@@ -30,6 +31,10 @@ const ASK_EVERY: Duration = Duration::from_millis(500);
 const LASTING_MS: i64 = 150;
 /// The status is asked for this often while that is all that is waited for.
 const LASTING_ASK_EVERY: Duration = Duration::from_millis(40);
+/// Changes that come closer together than this are one burst.
+const BURST: Duration = Duration::from_millis(2);
+/// Between two questions for the status, so many times what the first one took passes.
+const REST_FACTOR: u32 = 4;
 /// Nothing is drawn before this, so that what is quick does not flicker.
 const DRAW_AFTER: Duration = Duration::from_millis(150);
 /// A next try further away than this is not waited for, in seconds.
@@ -182,6 +187,9 @@ pub(crate) struct Wait<'a> {
     context: &'a Context,
     notices: Client,
     started: Instant,
+    rest_until: Instant,
+    drawn_at: Option<Instant>,
+    screen: Screen,
     drawn: Live,
 }
 
@@ -193,11 +201,16 @@ impl<'a> Wait<'a> {
     pub(crate) fn begin(context: &'a Context) -> Result<Self, Error> {
         let mut notices = context.client()?;
         notices.subscribe()?;
+        let (started, screen) = (Instant::now(), context.screen());
+        let drawn = Live::default();
         Ok(Self {
             context,
             notices,
-            started: Instant::now(),
-            drawn: Live::default(),
+            started,
+            rest_until: started,
+            drawn_at: None,
+            screen,
+            drawn,
         })
     }
 
@@ -222,11 +235,10 @@ impl<'a> Wait<'a> {
             manager_gone: false,
         };
         loop {
+            let asked = Instant::now();
             match context::status(client) {
                 Ok(status) => take(&mut outcome, units, goal, before, &status),
                 Err(Error::NoManager { .. }) => outcome.manager_gone = true,
-                // One that is about to end answers so; whoever waits for its end goes on to wait for that.
-                Err(Error::Remote(_)) if goal == Goal::Down => outcome.manager_gone = true,
                 Err(error) => return Err(error),
             }
             let open = outcome.verdicts.values().any(|v| *v == Verdict::Open);
@@ -234,7 +246,9 @@ impl<'a> Wait<'a> {
                 self.drawn.clear();
                 return Ok(outcome);
             }
-            if !self.pass_time(&outcome, units, goal, deadline, title)? {
+            // Asking takes the manager's time, the more the larger the fleet: leave it most of it.
+            self.rest_until = Instant::now() + asked.elapsed() * REST_FACTOR;
+            if !self.pass_time(&outcome, goal, deadline, title)? {
                 outcome.manager_gone = true;
             }
         }
@@ -244,7 +258,6 @@ impl<'a> Wait<'a> {
     fn pass_time(
         &mut self,
         outcome: &Outcome,
-        units: &[String],
         goal: Goal,
         deadline: Instant,
         title: &str,
@@ -257,7 +270,7 @@ impl<'a> Wait<'a> {
         } else {
             ASK_EVERY
         };
-        let ask_at = (Instant::now() + every).min(deadline);
+        let ask_at = (Instant::now() + every).max(self.rest_until).min(deadline);
         let mut changed = false;
         loop {
             self.draw(outcome, goal, title);
@@ -266,15 +279,16 @@ impl<'a> Wait<'a> {
                 return Ok(true);
             }
             // Changes come in bursts: once one is there, only a moment is waited for more.
+            let rest = self.rest_until.saturating_duration_since(Instant::now());
             let moment = if changed {
-                Duration::from_millis(2)
+                rest.max(BURST)
             } else {
                 REDRAW_EVERY
             };
             match self.notices.notice(moment.min(left)) {
                 Ok(Notice::Transition(transition)) => {
-                    changed |= units.contains(&transition.unit);
-                    if units.contains(&transition.unit) {
+                    if outcome.verdicts.contains_key(&transition.unit) {
+                        changed = true;
                         self.tell(&transition)?;
                     }
                 }
@@ -299,9 +313,11 @@ impl<'a> Wait<'a> {
     }
 
     fn draw(&mut self, outcome: &Outcome, goal: Goal, title: &str) {
-        if !self.context.live() || self.started.elapsed() < DRAW_AFTER {
+        let due = self.drawn_at.is_none_or(|at| at.elapsed() >= REDRAW_EVERY);
+        if !due || !self.context.live() || self.started.elapsed() < DRAW_AFTER {
             return;
         }
+        self.drawn_at = Some(Instant::now());
         let screen = self.context.screen();
         let settled = outcome.with(Verdict::Good).count();
         let progress = Progress {
@@ -334,12 +350,12 @@ impl<'a> Wait<'a> {
         if self.context.live() || self.context.common.json {
             return Ok(());
         }
-        context::print(&transition_line(transition, &self.context.screen()))
+        context::print(&transition_line(transition, &self.screen))
     }
 }
 
 /// `14:02:11 ● rag-drain  starting → ready`
-pub(crate) fn transition_line(transition: &Transition, screen: &crate::render::Screen) -> String {
+pub(crate) fn transition_line(transition: &Transition, screen: &Screen) -> String {
     let at = Timestamp::from_millisecond(transition.at_ms).unwrap_or_default();
     let reason = transition
         .reason

@@ -42,7 +42,13 @@ const NAME_INKS: [Ink; 5] = [Ink::Cyan, Ink::Green, Ink::Yellow, Ink::Magenta, I
 pub(crate) fn run(context: &Context, args: &LogsArgs) -> Result<(), Error> {
     // Each unit's log takes a descriptor. Without more of them, fewer units can be read; that is then said.
     if let Ok(limit) = rlimit::get("nofile") {
-        let _ = rlimit::set("nofile", rlimit::Limit { soft: limit.hard, hard: limit.hard });
+        let _ = rlimit::set(
+            "nofile",
+            rlimit::Limit {
+                soft: limit.hard,
+                hard: limit.hard,
+            },
+        );
     }
     let layout = context.layout()?;
     let screen = context.screen();
@@ -58,7 +64,12 @@ pub(crate) fn run(context: &Context, args: &LogsArgs) -> Result<(), Error> {
         units.push(unit);
     }
     if units.is_empty() && !args.follow && !context.common.json {
-        return Err(folders.nothing());
+        // Silence is no error, and no output either.
+        let _ = writeln!(
+            io::stderr(),
+            "no output yet in {}",
+            layout.daemons().display()
+        );
     }
     view.names(&units);
     history(&mut merge, &filter, &mut view, &units, args.follow)?;
@@ -170,16 +181,6 @@ impl Folders {
             .into_iter()
             .map(|unit| (unit.clone(), self.layout.logs(&unit)))
             .collect()
-    }
-
-    fn nothing(&self) -> Error {
-        Error::Usage {
-            what: format!(
-                "there are no logs yet in {}",
-                self.layout.daemons().display()
-            ),
-            help: "`eud up` starts the fleet".into(),
-        }
     }
 }
 
