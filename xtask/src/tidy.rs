@@ -5,6 +5,7 @@
 //! Deliberately absent: what rustfmt and clippy check already.
 
 mod functions;
+mod promises;
 mod ratchet;
 mod wrap;
 
@@ -28,6 +29,7 @@ pub(crate) fn run(args: &[String]) -> Result<(), Failure> {
     if cmd::flag(args, "--wrap") {
         wrap_comments(&files)?;
     }
+    let mut sources = Vec::new();
     for path in &files {
         // A binary file has nothing to tidy.
         let Ok(text) = fs::read_to_string(cmd::root().join(path)) else {
@@ -36,7 +38,15 @@ pub(crate) fn run(args: &[String]) -> Result<(), Failure> {
         let mut found = Vec::new();
         check(path, &text, &mut ratchet, &mut found);
         findings.extend(found.into_iter().map(|finding| format!("{path}{finding}")));
+        if path.ends_with(".rs") {
+            sources.push(text);
+        }
     }
+    let specification = fs::read_to_string(cmd::root().join("SPECIFICATION.md"));
+    findings.extend(promises::broken(
+        &specification.unwrap_or_default(),
+        &sources,
+    ));
     findings.extend(ratchet.stale());
     for finding in &findings {
         cmd::say(finding);
@@ -128,7 +138,11 @@ fn leftovers(line: &str, number: usize, is_rust: bool, found: &mut Vec<String>) 
         // `/home/…` in a shell's `~` sense is fine in prose; a path to somebody's checkout is not.
         let is_path = line.split(place).nth(1).is_some_and(|rest| {
             let name: String = rest.chars().take_while(|c| c.is_alphanumeric()).collect();
-            !name.is_empty() && !matches!(name.as_str(), "me" | "you" | "user" | "alice" | "app")
+            !name.is_empty()
+                && !matches!(
+                    name.as_str(),
+                    "me" | "you" | "user" | "ada" | "alice" | "app"
+                )
         });
         if is_path {
             found.push(format!(":{number}: a path of one machine, under `{place}`"));

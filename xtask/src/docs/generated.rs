@@ -11,9 +11,10 @@ use crate::{Failure, cmd};
 const FLEET_FILE_HEAD: &str = "\
 # The fleet file
 
-`eud.toml` is found by walking up from the working directory, or given with `-f`. It is read as a whole: `eud check` lists every
-error at once, each with file, line, caret and a hint, and a file with an error changes nothing. For completion in an editor, put
-`#:schema` and the path of [eud.schema.json](eud.schema.json) on the first line, or print it with `eud schema`.
+`eud.toml` is found by walking up from the working directory, or given with `-f`. It is read as a
+whole: `eud check` lists every error at once, each with file, line, caret and a hint, and a file
+with an error changes nothing. For completion in an editor, put `#:schema` and the path of
+[eud.schema.json](eud.schema.json) on the first line, or print it with `eud schema`.
 
 This page is made from the table that drives the parser (`cargo xtask docs --write`).
 
