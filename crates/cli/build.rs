@@ -1,7 +1,8 @@
 //! Links `eud-keeper` at a fixed address.
 //!
-//! Every daemon has a keeper, so its memory is counted in pages. A position-independent program has to write
-//! relocations into its own copy of some; one at a fixed address shares them with all others.
+//! Every daemon has a keeper, so its memory is counted in pages. A position-independent program has
+//! to write relocations into its own copy of some; one at a fixed address shares them with all
+//! others.
 
 use std::env;
 

@@ -1,4 +1,5 @@
-//! Measures what a keeper costs: memory, start, restart, log throughput. Prints figures, checks none.
+//! Measures what a keeper costs: memory, start, restart, log throughput. Prints figures, checks
+//! none.
 //!
 //! `cargo run --release -p eud-keeper --example footprint -- PATH-OF-EUD-KEEPER [COUNT]`
 #![expect(clippy::print_stdout, reason = "printing is what it is for")]

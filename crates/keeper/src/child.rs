@@ -35,7 +35,7 @@ pub(crate) enum Role {
 pub(crate) struct Birth<'a> {
     pub(crate) role: Role,
     /// The launch spec, readable.
-    pub(crate) spec: &'a File,
+    pub(crate) spec: Option<&'a File>,
     pub(crate) stdout: BorrowedFd<'a>,
     pub(crate) stderr: BorrowedFd<'a>,
     /// Process id of the keeper.
@@ -49,7 +49,10 @@ pub(crate) struct Birth<'a> {
 impl Birth<'_> {
     /// Becomes the command. Returns the code to exit with when that failed and was reported.
     pub(crate) fn become_command(self, report: OwnedFd) -> i32 {
-        let failure = match read_spec(self.spec, LaunchSpec::decode) {
+        let spec = self
+            .spec
+            .ok_or_else(|| io::Error::other("the launch spec is closed"));
+        let failure = match spec.and_then(|file| read_spec(file, LaunchSpec::decode)) {
             Ok(spec) => self.try_to(spec),
             Err(error) => Failure::not_executable(error.to_string()),
         };

@@ -54,8 +54,8 @@ pub fn spawn_keeper(
     })
 }
 
-/// An exit record that a keeper had made durable but not yet named `exit.json` when it, or the machine, died.
-/// JSON on one line. `None` when it had not come to that.
+/// An exit record that a keeper had made durable but not yet named `exit.json` when it, or the
+/// machine, died. JSON on one line. `None` when it had not come to that.
 ///
 /// Only for a run whose keeper is gone (its lock is free) and that has no `exit.json`.
 pub fn unpublished_record(run_dir: &Path) -> Option<String> {

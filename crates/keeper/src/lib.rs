@@ -8,8 +8,8 @@
 //! Deliberately absent: decisions (restarts, probes, schedules), async, serde, and the command's
 //! secrets, which only the forked child ever decodes.
 //!
-//! The manager uses [`LaunchSpec`], [`spawn_keeper`], [`noted_pid`], [`unpublished_record`] and [`sweep`]; the binary is
-//! [`main`].
+//! The manager uses [`LaunchSpec`], [`spawn_keeper`], [`noted_pid`], [`unpublished_record`] and
+//! [`sweep`]; the binary is [`main`].
 
 mod child;
 mod control;
@@ -32,7 +32,7 @@ use std::os::unix::net::UnixStream;
 use std::path::Path;
 
 use eud_sys::cgroup::Cgroup;
-use eud_sys::durable::{self, Depth, Reserved};
+use eud_sys::durable::Reserved;
 use eud_sys::signal::{self, Signal, SignalFd};
 use eud_sys::{fd, process, reap};
 
@@ -57,12 +57,12 @@ const FAREWELL_MS: u64 = 100;
 
 /// The whole program `eud-keeper <unit> <run-id>`; returns its exit code.
 ///
-/// It must be started in the run's folder, with the launch spec on standard input and a control connection,
-/// or `/dev/null`, on standard output. Exits 0 when the run's end is on record, 1 when it is not, 2 when it
-/// was started by hand.
+/// It must be started in the run's folder, with the launch spec on standard input and a control
+/// connection, or `/dev/null`, on standard output. Exits 0 when the run's end is on record, 1 when
+/// it is not, 2 when it was started by hand.
 ///
-/// Meant to be called as the C library's `main`: the standard library's own start-up would cost each daemon
-/// memory and time.
+/// Meant to be called as the C library's `main`: the standard library's own start-up would cost
+/// each daemon memory and time.
 pub fn main() -> i32 {
     let mut args = std::env::args().skip(1);
     let (Some(unit), Some(run), None) = (args.next(), args.next(), args.next()) else {
@@ -222,7 +222,7 @@ fn prepare(
     let log = Log::new(spec.log.clone(), spec.log_max_size, spec.log_keep)?;
     Ok(Box::new(Prepared {
         spec,
-        spec_file,
+        spec_file: Some(spec_file),
         inherited_umask,
         signals,
         lock,
@@ -238,7 +238,7 @@ fn prepare(
 fn own_cgroup(run: &str) -> Option<Cgroup> {
     let cgroup = Cgroup::create(&sweep::cgroup_name(run)).ok()?;
     let path = format!("{}\n", cgroup.path().display());
-    match durable::write(Path::new("cgroup"), path.as_bytes(), Depth::Kernel) {
+    match std::fs::write("cgroup", path) {
         Ok(()) => Some(cgroup),
         Err(_) => {
             // Without a note nobody could clear up after us.

@@ -11,12 +11,11 @@ use std::ffi::OsString;
 use std::fs::File;
 use std::io::{self, Read};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::path::Path;
 use std::time::Duration;
 
 use eud_sys::cgroup::Cgroup;
 use eud_sys::clock::{Alarm, boot_ms, boot_ns, wall_ms};
-use eud_sys::durable::{self, Depth, Reserved};
+use eud_sys::durable::Reserved;
 use eud_sys::fd::{Interest, PollSet, Ready, capture_pipe, reopen_for_writing};
 use eud_sys::process;
 use eud_sys::reap::{self, Ending, Next, Reaped};
@@ -40,7 +39,8 @@ const LAST_OUTPUT_BYTES: usize = 2 * 1024 * 1024;
 const FAREWELL_MS: u64 = 100;
 /// Output that comes again within this time is flowing, in nanoseconds.
 const FLOW_NS: u64 = 1_000_000;
-/// A flow is given this time to gather, in microseconds: less than the fastest writer needs to fill a pipe.
+/// A flow is given this time to gather, in microseconds: less than the fastest writer needs to fill
+/// a pipe.
 const GATHER_US: u64 = 200;
 /// A read of this many bytes has gathered enough.
 const GATHERED_BYTES: usize = 16 * 1024;
@@ -52,7 +52,8 @@ const RECORD_RETRY_MAX_MS: u64 = 1_000;
 #[derive(Debug)]
 pub(crate) struct Prepared {
     pub(crate) spec: LaunchSpec,
-    pub(crate) spec_file: File,
+    /// Kept only while it may be needed again: it holds secrets.
+    pub(crate) spec_file: Option<File>,
     pub(crate) inherited_umask: u32,
     pub(crate) signals: SignalFd,
     pub(crate) lock: File,
@@ -146,7 +147,12 @@ impl Run {
     /// Whatever keeps even a fork from being made; gives back what was prepared, to tell of it.
     pub(crate) fn start(mut base: Box<Prepared>) -> Result<Self, (Box<Prepared>, io::Error)> {
         match Self::fork_leader(&mut base) {
-            Ok(parts) => Ok(parts.into_run(base)),
+            Ok(parts) => {
+                if base.spec.stop_args.is_empty() {
+                    base.spec_file = None;
+                }
+                Ok(parts.into_run(base))
+            }
             Err(error) => Err((base, error)),
         }
     }
@@ -225,7 +231,9 @@ impl Run {
             "{} {} {boot_id}\n",
             self.leader.pid, self.leader.start_ticks
         );
-        if let Err(error) = durable::write(Path::new("pid"), text.as_bytes(), Depth::Kernel) {
+        // Plainly, in one write: it means nothing after a power cut, and who reads half of it sees
+        // nothing.
+        if let Err(error) = std::fs::write("pid", text) {
             self.complain("pid file", &error);
         }
     }
@@ -665,8 +673,8 @@ impl Parts {
 }
 
 impl Flow {
-    /// Lets output gather while it flows. Who writes line by line would otherwise wake us for each of them:
-    /// with it, 30 MB take a thousand reads instead of twenty thousand.
+    /// Lets output gather while it flows. Who writes line by line would otherwise wake us for each
+    /// of them: with it, 30 MB take a thousand reads instead of twenty thousand.
     fn gather(&mut self) {
         let now_ns = boot_ns();
         let is_flowing = now_ns.saturating_sub(self.last_ns) < FLOW_NS;
@@ -689,7 +697,7 @@ fn birth<'a>(
 ) -> Birth<'a> {
     Birth {
         role,
-        spec: &base.spec_file,
+        spec: base.spec_file.as_ref(),
         stdout,
         stderr,
         parent,

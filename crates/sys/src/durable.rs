@@ -79,8 +79,9 @@ impl Reserved {
         })
     }
 
-    /// Makes the contents durable, then gives the file its name. The name is not waited for: that would be a
-    /// second wait for the disk. When it is lost in a power cut, [`unpublished`] finds the contents.
+    /// Makes the contents durable, then gives the file its name. The name is not waited for: that
+    /// would be a second wait for the disk. When it is lost in a power cut, [`unpublished`] finds
+    /// the contents.
     ///
     /// # Errors
     /// Whatever the file system says; it may be tried again.
@@ -112,8 +113,9 @@ impl Reserved {
     }
 }
 
-/// What was about to be published as `path` by a process that is gone, or by a machine that lost its power.
-/// Empty when it had not come to that. It is whole if it is of the right form: it was written at once.
+/// What was about to be published as `path` by a process that is gone, or by a machine that lost
+/// its power. Empty when it had not come to that. It is whole if it is of the right form: it was
+/// written at once.
 pub fn unpublished(path: &Path) -> io::Result<Vec<u8>> {
     std::fs::read(temporary_of(path))
 }

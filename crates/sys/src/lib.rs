@@ -6,7 +6,8 @@
 //! every descriptor that is opened here closes on exec; nothing blocks unless its name says so.
 //! Deliberately absent: policy, async, threads, logging, and any C library beyond libc.
 //!
-//! Linux is complete. Elsewhere (macOS) what has no counterpart answers
+//! Linux from 5.4 on is complete; what is newer (`clone3` into a cgroup, `close_range`,
+//! `cgroup.kill`) is used where it is there. Elsewhere (macOS) what has no counterpart answers
 //! [`std::io::ErrorKind::Unsupported`]: pidfd, subreaper, parent-death signal, signalfd, timerfd,
 //! cgroups and `/proc` are missing there, and their places would be taken by kqueue, process groups
 //! and libproc. That part is not written yet.

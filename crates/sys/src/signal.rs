@@ -173,9 +173,10 @@ pub fn reset_all() {
     let action = [0_u64; 4];
     let no_old = std::ptr::null_mut::<u64>();
     for number in 1..=LAST {
-        // Not by `libc::signal`: it keeps two numbers to itself, which may be ignored by inheritance.
-        // SAFETY: zeroes are the default action, no flags and an empty mask, and installs no handler; the
-        // kernel's structure is 32 bytes. KILL and STOP refuse, which is no harm.
+        // Not by `libc::signal`: it keeps two numbers to itself, which may be ignored by
+        // inheritance.
+        // SAFETY: zeroes are the default action, no flags and an empty mask, and installs no
+        // handler; the kernel's structure is 32 bytes. KILL and STOP refuse, which is no harm.
         unsafe {
             libc::syscall(
                 libc::SYS_rt_sigaction,

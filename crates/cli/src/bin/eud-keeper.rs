@@ -1,7 +1,8 @@
 //! `eud-keeper`: the parent of one run's command. All of it is in the crate `eud-keeper`.
 //!
-//! It begins without the standard library's start-up, which reads `/proc/self/maps` and allocates to be able
-//! to report stack overflows: that costs each daemon some 16 kB and a tenth of a millisecond at each start.
+//! It begins without the standard library's start-up, which reads `/proc/self/maps` and allocates
+//! to be able to report stack overflows: that costs each daemon some 16 kB and a tenth of a
+//! millisecond at each start.
 #![no_main]
 
 /// Called by the C library.

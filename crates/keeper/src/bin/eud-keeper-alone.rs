@@ -1,5 +1,5 @@
-//! The keeper without the package that ships it: for this crate's tests and measurements. Without the
-//! standard library's start-up, like the binary that is shipped.
+//! The keeper without the package that ships it: for this crate's tests and measurements. Without
+//! the standard library's start-up, like the binary that is shipped.
 #![no_main]
 
 /// Called by the C library.

@@ -157,7 +157,8 @@ fn output_is_told_once_per_watch() {
     writeln!(fifo, "one").unwrap();
     kept.said("one");
     kept.ask("watch\n");
-    // Two connections are served in turn: when the second one is greeted, the request has been taken.
+    // Two connections are served in turn: when the second one is greeted, the request has been
+    // taken.
     assert_well(&kept, kept_pid(&kept));
     writeln!(fifo, "two").unwrap();
     assert_eq!(kept.next_event().unwrap()["event"], "output");

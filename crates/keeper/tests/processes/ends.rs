@@ -258,6 +258,35 @@ fn the_keeper_s_own_environment_does_not_leak() {
 }
 
 #[test]
+fn the_keeper_forgets_the_environment_it_passed_on() {
+    let bench = Bench::new();
+    let secret = "s3cr3t-of-this-test";
+    let mut kept = bench.start_with(&["sleep", "1000"], |spec| {
+        spec.env.push(("TOKEN".into(), secret.into()));
+    });
+    kept.started();
+    let open: Vec<_> = fs::read_dir(format!("/proc/{}/fd", kept.pid))
+        .unwrap()
+        .filter_map(|fd| fs::read_link(fd.unwrap().path()).ok())
+        .collect();
+    assert!(
+        open.iter()
+            .all(|file| !file.to_string_lossy().contains("memfd")),
+        "{open:?}"
+    );
+    for entry in fs::read_dir(&kept.folder).unwrap() {
+        let bytes = fs::read(entry.unwrap().path()).unwrap_or_default();
+        assert!(
+            !bytes
+                .windows(secret.len())
+                .any(|part| part == secret.as_bytes())
+        );
+    }
+    kept.ask("stop\n");
+    kept.ended();
+}
+
+#[test]
 fn user_and_groups_are_taken_over() {
     if !is_root() {
         return skipped("only root can change the user");

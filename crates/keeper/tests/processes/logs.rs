@@ -241,7 +241,8 @@ fn who_kills_a_run_that_waits_for_the_disk_gives_its_output_up() {
         let noted = eud_keeper::noted_pid(&kept.folder).unwrap();
         command.exists() && noted.is_some_and(|n| !eud_sys::process::is_alive(n.identity))
     });
-    // It may be collected a moment later; to kill a tree that is still there is harmless, so ask until it ends.
+    // It may be collected a moment later; to kill a tree that is still there is harmless, so ask
+    // until it ends.
     let mut asks = 0;
     while !kept.folder.join("exit.json").exists() {
         // When it ends between the look and this, nobody takes it.

@@ -14,7 +14,8 @@ fn grace(ms: u64) -> impl Fn(&mut LaunchSpec) {
     move |spec| spec.grace_ms = ms
 }
 
-/// Leader that dies of TERM; a child in its group and a grandchild in a session of its own that do not.
+/// Leader that dies of TERM; a child in its group and a grandchild in a session of its own that do
+/// not.
 const STUBBORN_TREE: &str = "
     sh -c 'trap \"\" TERM; echo child $$; while :; do sleep 1000; done' &
     setsid sh -c 'trap \"\" TERM; echo grandchild $$; while :; do sleep 1000; done' &
