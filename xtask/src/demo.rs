@@ -152,7 +152,7 @@ impl Demo {
 }
 
 /// Three ports that nobody listens on now.
-fn free_ports() -> Result<Vec<u16>, Failure> {
+pub(crate) fn free_ports() -> Result<Vec<u16>, Failure> {
     let listeners: Result<Vec<_>, _> = (0..3).map(|_| TcpListener::bind("127.0.0.1:0")).collect();
     let listeners = listeners.map_err(|e| format!("no free port: {e}"))?;
     let ports = listeners

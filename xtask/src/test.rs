@@ -4,6 +4,7 @@
 //! `N passed, N failed`, where each test counts as one and each other step as one.
 
 mod count;
+mod examples;
 mod setup;
 
 use std::process::Command;
@@ -115,6 +116,10 @@ fn steps(seeds: u64) -> Vec<Step> {
         Step {
             name: "docs",
             work: Work::Task(crate::docs::run),
+        },
+        Step {
+            name: "examples",
+            work: Work::Task(examples::run),
         },
     ]
 }
