@@ -122,10 +122,12 @@ pub(crate) enum Command {
     Down(DownArgs),
     /// Is the fleet well, and if not, why
     #[command(after_help = "\
-Classes: failing, well, or a state: ready, up, degraded, starting, waiting, stopping, backoff, cool-down,
-failed, unknown, held, done, stopped.
+Classes: failing, well, or a state: ready, up, degraded, starting, waiting,
+stopping, backoff, cool-down, failed, unknown, held, done, stopped.
 
-Examples: eud status failing   eud status 'category:rag'   eud status --watch")]
+Examples: eud status failing
+          eud status 'category:rag'
+          eud status --watch")]
     Status(StatusArgs),
     /// Start daemons and what they need
     #[command(after_help = "Example: eud start rag-drain 'category:monitoring'")]
@@ -149,7 +151,9 @@ Examples: eud status failing   eud status 'category:rag'   eud status --watch")]
     #[command(after_help = "\
 Reads the files, so it works without a manager, also on rotated and compressed ones.
 
-Examples: eud logs -f rag-drain   eud logs --since 13:20 --grep 'timed? out'   eud logs -n all api > api.log")]
+Examples: eud logs -f rag-drain
+          eud logs --since 13:20 --grep 'timed? out'
+          eud logs -n all api > api.log")]
     Logs(LogsArgs),
     /// Show a daemon's runs and how they ended
     #[command(after_help = "Example: eud runs rag-drain -n 50")]
@@ -161,9 +165,9 @@ Examples: eud logs -f rag-drain   eud logs --since 13:20 --grep 'timed? out'   e
     #[command(after_help = "Example: eud why rag-mc")]
     Why(NameArgs),
     /// Show what needs what
-    #[command(
-        after_help = "Examples: eud graph rag-mc   eud graph --format dot | dot -Tsvg > fleet.svg"
-    )]
+    #[command(after_help = "\
+Examples: eud graph rag-mc
+          eud graph --format dot | dot -Tsvg > fleet.svg")]
     Graph(GraphArgs),
     /// Take over a changed fleet file
     #[command(
@@ -184,10 +188,11 @@ Examples: eud logs -f rag-drain   eud logs --since 13:20 --grep 'timed? out'   e
     Upgrade(WaitArgs),
     /// Run a command once, under a keeper
     #[command(after_help = "\
-The run has a folder, a log and an exit record like any other; no manager is needed. Ctrl-C stops it and
-everything it started.
+The run has a folder, a log and an exit record like any other; no manager is
+needed. Ctrl-C stops it and everything it started.
 
-Examples: eud run -- make dataset   eud run --detach --timeout 2h -- python train.py")]
+Examples: eud run -- make dataset
+          eud run --detach --timeout 2h -- python train.py")]
     Run(RunArgs),
     /// Print completions for a shell
     #[command(after_help = "Example: eud completions zsh > ~/.zfunc/_eud")]

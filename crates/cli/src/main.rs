@@ -1,8 +1,8 @@
 //! `eud`: the client of a fleet of daemons, and, when started as one, its manager.
 //!
 //! Purpose: turn a command line into one command, and its result into an exit code.
-//! Invariants: no runtime is started and no file read before the command line is understood; an output that
-//! nobody reads is no error.
+//! Invariants: no runtime is started and no file read before the command line is understood; an
+//! output that nobody reads is no error.
 //! Deliberately absent: decisions about daemons.
 
 mod args;

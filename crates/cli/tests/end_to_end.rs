@@ -1,7 +1,8 @@
-//! The real program with real processes: a manager, keepers, small shell daemons, one folder each test.
+//! The real program with real processes: a manager, keepers, small shell daemons, one folder each
+//! test.
 //!
-//! Nothing here waits for a fixed time: commands wait by themselves, and what they do not wait for is looked
-//! for until it is there or a limit is reached.
+//! Nothing here waits for a fixed time: commands wait by themselves, and what they do not wait for
+//! is looked for until it is there or a limit is reached.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 

@@ -1,9 +1,11 @@
 //! `start`, `stop`, `restart`, `hold`, `release`: change some daemons and say what happened.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use eud_api::client::Client;
 use eud_core::io::Accepted;
+use eud_core::view::DaemonView;
 use eud_manager::Layout;
 use jiff::Timestamp;
 use serde_json::{Value, json};
@@ -13,7 +15,7 @@ use crate::context::{self, Context};
 use crate::error::{Error, code};
 use crate::logs;
 use crate::render::reply::Verb;
-use crate::render::{Screen, reply};
+use crate::render::{Screen, reply, time};
 use crate::settle::{Before, Goal, Outcome, Verdict, Wait};
 
 /// Log lines shown of a unit that is not as asked.
@@ -277,7 +279,7 @@ fn past(verb: Verb) -> &'static str {
     }
 }
 
-/// What is not as asked: reasons, logs, next commands; then what is only not yet as asked.
+/// What is not as asked: reasons, logs and next commands of the causes; the names of what they hold up.
 ///
 /// # Errors
 /// When the state directory is not known.
@@ -287,30 +289,43 @@ pub(crate) fn trouble(
     screen: &Screen,
 ) -> Result<String, Error> {
     let layout = context.layout()?;
+    let mut wrong: Vec<_> = outcome.with(Verdict::Bad).collect();
+    wrong.extend(outcome.with(Verdict::Open));
+    let names: BTreeSet<&str> = wrong.iter().map(|d| d.name.as_str()).collect();
+    let held_up = |d: &&DaemonView| d.blocked_on.iter().any(|on| names.contains(on.as_str()));
+    let (behind, causes): (Vec<&DaemonView>, Vec<_>) = wrong.iter().copied().partition(held_up);
     let mut text = String::new();
-    let mut bad: Vec<_> = outcome.with(Verdict::Bad).collect();
-    // Causes before those that only wait for them.
-    bad.sort_by_key(|d| (!d.blocked_on.is_empty(), d.name.clone()));
-    for daemon in bad {
-        let log = match daemon.blocked_on.is_empty() {
-            true => last_log(&layout, &daemon.name),
-            false => Vec::new(),
-        };
-        text.push_str(&reply::failed(daemon, &log, screen));
+    for daemon in &causes {
+        text.push_str(&reply::failed(daemon, &last_log(&layout, daemon), screen));
     }
-    for daemon in outcome.with(Verdict::Open) {
-        let log = last_log(&layout, &daemon.name);
-        text.push_str(&reply::failed(daemon, &log, screen));
-    }
+    text.push_str(&reply::held_up(&behind, screen));
     Ok(text)
 }
 
-fn last_log(layout: &Layout, unit: &str) -> Vec<String> {
-    let lines = logs::last_lines(&layout.logs(unit), LOG_LINES);
-    lines
+/// The last lines of a unit's log, of its present run if it has one; repetitions are counted.
+fn last_log(layout: &Layout, daemon: &DaemonView) -> Vec<String> {
+    let since = daemon
+        .started_at
+        .as_deref()
+        .and_then(time::parse)
+        .map(|at| at.as_nanosecond());
+    let lines = logs::last_lines(&layout.logs(&daemon.name), LOG_LINES);
+    let own = lines
         .iter()
-        .map(|line| String::from_utf8_lossy(&line.text).into_owned())
-        .collect()
+        .filter(|l| since.is_none_or(|since| i128::from(l.at_ns) >= since));
+    let mut told: Vec<(String, usize)> = Vec::new();
+    for line in own {
+        let text = String::from_utf8_lossy(&line.text).into_owned();
+        match told.last_mut() {
+            Some((last, times)) if *last == text => *times += 1,
+            _ => told.push((text, 1)),
+        }
+    }
+    let shown = told.into_iter().map(|(text, times)| match times {
+        1 => text,
+        n => format!("{text}   (×{n})"),
+    });
+    shown.collect()
 }
 
 /// 1 when something is not as asked, 6 when only time ran out, else 0. Not waiting is not running

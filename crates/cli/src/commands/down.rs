@@ -85,6 +85,8 @@ fn tell(
             "the manager has ended; {} {word} on unsupervised until `eud up`\n",
             left.len()
         )
+    } else if left.is_empty() && stopped == 0 {
+        "no daemon was running; the manager has ended\n".into()
     } else if left.is_empty() {
         let word = plural(stopped, "daemon", "daemons");
         format!("stopped {stopped} {word} and the manager in {took}\n")

@@ -40,7 +40,8 @@ const NAME_INKS: [Ink; 5] = [Ink::Cyan, Ink::Green, Ink::Yellow, Ink::Magenta, I
 /// # Errors
 /// When names are unknown, a log cannot be read, or a pattern or time makes no sense.
 pub(crate) fn run(context: &Context, args: &LogsArgs) -> Result<(), Error> {
-    // Each unit's log takes a descriptor. Without more of them, fewer units can be read; that is then said.
+    // Each unit's log takes a descriptor. Without more of them, fewer units can be read; that is
+    // then said.
     if let Ok(limit) = rlimit::get("nofile") {
         let _ = rlimit::set(
             "nofile",

@@ -1,7 +1,8 @@
-//! The manager's process: in the background for `eud up`, in the foreground for `eud up --foreground`.
+//! The manager's process: in the background for `eud up`, in the foreground for `eud up
+//! --foreground`.
 //!
-//! Invariants: the control socket is served until the manager has ended and no longer; in the background
-//! nothing is written but to the manager's log.
+//! Invariants: the control socket is served until the manager has ended and no longer; in the
+//! background nothing is written but to the manager's log.
 //! Deliberately absent: everything the manager does.
 
 use std::path::Path;

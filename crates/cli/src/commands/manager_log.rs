@@ -62,7 +62,8 @@ pub(crate) fn run(context: &Context, args: &LogsArgs) -> Result<(), Error> {
     let mut pending = rest;
     loop {
         std::thread::sleep(FOLLOW_EVERY);
-        // Asked before reading: what is written to the old file after a rotation was there before it.
+        // Asked before reading: what is written to the old file after a rotation was there before
+        // it.
         let rotated = std::fs::metadata(&path).map_or(true, |now| {
             file.metadata().is_ok_and(|own| own.ino() != now.ino())
         });

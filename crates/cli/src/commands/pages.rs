@@ -52,11 +52,8 @@ fn render_man(out: &mut Vec<u8>) -> std::io::Result<()> {
     page.render_options_section(out)?;
     writeln!(out, ".SH COMMANDS")?;
     for sub in command.get_subcommands().filter(|sub| !sub.is_hide_set()) {
-        writeln!(
-            out,
-            ".SS \"{}\"",
-            roff(&sub.clone().render_usage().to_string())
-        )?;
+        let usage = sub.clone().render_usage().to_string();
+        writeln!(out, ".SS \"{}\"", roff(usage.trim_start_matches("Usage: ")))?;
         let about = sub.get_about().map(ToString::to_string).unwrap_or_default();
         writeln!(out, "{}.", roff(&about))?;
         let common = Some("Common options");

@@ -1,8 +1,8 @@
 //! `eud run`: a command once, under a keeper, without a manager.
 //!
 //! Purpose: the same folder, log and exit record as any run has, for something that is run by hand.
-//! Invariants: the exit code is that of the keeper's record; an interruption stops the whole tree by way of
-//! the keeper, so that nothing stays behind.
+//! Invariants: the exit code is that of the keeper's record; an interruption stops the whole tree
+//! by way of the keeper, so that nothing stays behind.
 //! Deliberately absent: restarts, probes, a place in the fleet.
 
 use std::io::{ErrorKind, Read, Write};
@@ -211,7 +211,8 @@ fn attend(context: &Context, place: &Place, started: Started) -> Result<u8, Erro
     Ok(exit_code(&record))
 }
 
-/// As a shell has it: the code, 128 and the signal, 124 for a timeout, 127 for what could not be started.
+/// As a shell has it: the code, 128 and the signal, 124 for a timeout, 127 for what could not be
+/// started.
 fn exit_code(record: &ExitRecord) -> u8 {
     match (record.reason, record.code, record.signal) {
         (EndReason::Timeout, ..) => 124,

@@ -112,7 +112,8 @@ fn merge(accepted: &mut Accepted, up: Accepted) {
     accepted.warnings.dedup();
 }
 
-/// Units to wait for: all that are wanted. The fleet as a whole was asked for, not only what had to change.
+/// Units to wait for: all that are wanted. The fleet as a whole was asked for, not only what had to
+/// change.
 fn wanted(status: &Status) -> Vec<String> {
     let wanted = status.daemons.iter().filter(|d| d.desired == Desired::Up);
     wanted.map(|d| d.name.clone()).collect()

@@ -1,6 +1,7 @@
 //! `eud upgrade`: another manager, the same daemons.
 //!
-//! Invariant: it is not called done before the process ids of all daemons, before and after, were compared.
+//! Invariant: it is not called done before the process ids of all daemons, before and after, were
+//! compared.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;

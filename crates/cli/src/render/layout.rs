@@ -87,6 +87,8 @@ pub(crate) struct Column {
     pub(crate) align: Align,
     /// It is shortened in the middle and may shrink to this many columns.
     pub(crate) min: Option<usize>,
+    /// It is left out where the last column would have too little room.
+    pub(crate) spare: bool,
 }
 
 impl Column {
@@ -97,6 +99,7 @@ impl Column {
             short: title,
             align: Align::Left,
             min: None,
+            spare: false,
         }
     }
 
@@ -107,12 +110,21 @@ impl Column {
             short: title,
             align: Align::Right,
             min: None,
+            spare: false,
         }
     }
 
     /// With a shorter heading for narrow screens.
     pub(crate) fn or_short(self, short: &'static str) -> Self {
         Self { short, ..self }
+    }
+
+    /// May be left out.
+    pub(crate) fn sparable(self) -> Self {
+        Self {
+            spare: true,
+            ..self
+        }
     }
 
     /// May shrink to `min` columns.
@@ -162,6 +174,8 @@ const GAP: usize = 2;
 const MARGIN: usize = 1;
 /// Percent of the screen that the last column should have before others give up theirs.
 const LAST_PERCENT: usize = 30;
+/// A last column with this much room may keep its neighbours.
+const LAST_ENOUGH: usize = 20;
 /// A last column narrower than this says nothing.
 const LAST_MIN: usize = 6;
 
@@ -207,18 +221,16 @@ impl Table {
     pub(crate) fn render(&self, screen: usize, color: bool) -> String {
         let mut widths = self.widths(screen, false);
         let needed: usize = widths.iter().map(|w| w + GAP).sum::<usize>() - GAP + MARGIN;
-        let cramped = widths.last().is_some_and(|w| {
-            let last = self
-                .rows
-                .iter()
-                .filter_map(|r| r.last())
-                .map(|c| width(&c.text))
-                .max();
-            *w < last.unwrap_or(0)
-        });
-        let short = needed > screen || cramped;
+        let last_cells = self.rows.iter().filter_map(|r| r.last());
+        let wanted = last_cells.map(|c| width(&c.text)).max().unwrap_or(0);
+        let last = |widths: &[usize]| widths.last().copied().unwrap_or(0);
+        let short = needed > screen || last(&widths) < wanted;
         if short {
             widths = self.widths(screen, true);
+            let spare = self.columns.iter().rposition(|c| c.spare);
+            if let Some(spare) = spare.filter(|_| last(&widths) < wanted.min(LAST_ENOUGH)) {
+                return self.without(spare).render(screen, color);
+            }
         }
         let cells = fitting(&widths, screen);
         widths.truncate(cells);
@@ -234,6 +246,15 @@ impl Table {
             self.line(&mut text, row, &widths, color);
         }
         text
+    }
+
+    fn without(&self, column: usize) -> Self {
+        let (mut columns, mut rows) = (self.columns.clone(), self.rows.clone());
+        columns.remove(column);
+        for row in &mut rows {
+            row.remove(column);
+        }
+        Self { columns, rows }
     }
 
     fn line(&self, text: &mut String, cells: &[Cell], widths: &[usize], color: bool) {

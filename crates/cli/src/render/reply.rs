@@ -13,6 +13,7 @@ use super::layout::{cut_end, one_line};
 use super::runs::short_run;
 use super::status::exit_word;
 use super::time::{self, parse};
+use super::why::wrap;
 
 /// What was asked of a unit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -75,6 +76,8 @@ pub(crate) fn done(
 /// The reason, the last log lines and the next command of a unit that is not as asked.
 pub(crate) fn failed(daemon: &DaemonView, log: &[String], screen: &Screen) -> String {
     let reason = daemon.reason.as_deref().map(one_line).unwrap_or_default();
+    // The state says it already.
+    let reason = reason.strip_prefix("not ready yet: ").unwrap_or(&reason);
     let colon = if reason.is_empty() { "" } else { ": " };
     let text = format!("{} {}{colon}{reason}", daemon.name, predicate(daemon.state));
     let ink = ink_of(daemon.state);
@@ -99,6 +102,29 @@ pub(crate) fn failed(daemon: &DaemonView, log: &[String], screen: &Screen) -> St
         "    {} {next}\n",
         Ink::Dim.paint(screen.color, "next:")
     ));
+    out
+}
+
+/// Names of units that are only not as asked because of others.
+pub(crate) fn held_up(daemons: &[&DaemonView], screen: &Screen) -> String {
+    if daemons.is_empty() {
+        return String::new();
+    }
+    let names: Vec<&str> = daemons.iter().map(|d| d.name.as_str()).collect();
+    let glyph = ink_of(State::Waiting).paint(screen.color, "◔");
+    let text = format!("held up by that: {}", names.join(", "));
+    let mut out = String::new();
+    for (at, line) in wrap(&text, screen.width.saturating_sub(4).max(20))
+        .iter()
+        .enumerate()
+    {
+        let lead = if at == 0 {
+            format!("{glyph} ")
+        } else {
+            "    ".into()
+        };
+        out.push_str(&format!("{lead}{line}\n"));
+    }
     out
 }
 

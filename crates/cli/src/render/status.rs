@@ -406,8 +406,8 @@ fn rows(daemons: &[&DaemonView], screen: &Screen, title: &'static str) -> String
         Column::left(title).shrinking_to(14),
         Column::left("STATE"),
         Column::right("SINCE"),
-        Column::right("RESTARTS").or_short("RST"),
-        Column::left("LAST EXIT"),
+        Column::right("RESTARTS").or_short("RST").sparable(),
+        Column::left("LAST EXIT").sparable(),
         Column::left("WHY"),
     ]);
     for daemon in daemons {
