@@ -1,0 +1,179 @@
+//! Diaries, and what they must agree with.
+//!
+//! Invariant: what a diarist wrote down is taken to be so.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+
+use serde_json::Value;
+
+use super::log::{self, LogLine};
+use super::processes::Process;
+
+/// Everything one unit's diarists wrote down.
+#[derive(Debug, Default)]
+pub(crate) struct Diary {
+    pub(crate) starts: Vec<Start>,
+    /// Records of a start that found the one before still there.
+    pub(crate) overlaps: Vec<String>,
+}
+
+/// One start.
+#[derive(Debug)]
+pub(crate) struct Start {
+    pub(crate) process: Process,
+    pub(crate) run: String,
+    /// Numbers of lines, and whether they went to standard error.
+    pub(crate) lines: Vec<(u64, bool)>,
+    /// Its child and grandchild.
+    pub(crate) family: Vec<Process>,
+    pub(crate) terms: usize,
+    pub(crate) code: Option<i64>,
+}
+
+impl Diary {
+    /// Reads one; empty when there is none.
+    #[track_caller]
+    pub(crate) fn read(folder: &Path, unit: &str) -> Self {
+        let text = fs::read_to_string(folder.join(format!("{unit}.diary"))).unwrap_or_default();
+        let mut diary = Self::default();
+        for line in text
+            .split_inclusive('\n')
+            .filter_map(|line| line.strip_suffix('\n'))
+        {
+            let words: Vec<&str> = line.split(' ').collect();
+            diary.note(&words);
+        }
+        diary
+    }
+
+    fn note(&mut self, words: &[&str]) {
+        let number = |at: usize| words[at].parse::<u64>().unwrap();
+        let process = |at: usize| Process {
+            pid: words[at].parse().unwrap(),
+            born: words[at + 1].parse().unwrap(),
+        };
+        match words[0] {
+            "overlap" => return self.overlaps.push(words.join(" ")),
+            "start" => {
+                assert_eq!(number(1), self.starts.len() as u64 + 1);
+                return self.starts.push(Start {
+                    process: process(2),
+                    run: words[4].to_owned(),
+                    lines: Vec::new(),
+                    family: Vec::new(),
+                    terms: 0,
+                    code: None,
+                });
+            }
+            _ => {}
+        }
+        let start = self.starts.last_mut().expect("a record before any start");
+        match words[0] {
+            "line" => start.lines.push((number(1), words[2] == "err")),
+            "child" | "grandchild" => start.family.push(process(1)),
+            "term" => start.terms += 1,
+            "exit" => start.code = Some(words[1].parse().unwrap()),
+            other => panic!("what is {other}?"),
+        }
+    }
+
+    /// The latest start.
+    #[track_caller]
+    pub(crate) fn last(&self) -> &Start {
+        self.starts.last().expect("it has started")
+    }
+
+    pub(crate) fn count_lines(&self) -> usize {
+        self.starts.iter().map(|start| start.lines.len()).sum()
+    }
+
+    /// No two runs at any time.
+    #[track_caller]
+    pub(crate) fn was_alone(&self) {
+        assert_eq!(self.overlaps, Vec::<String>::new());
+    }
+
+    /// The log has each line once, in order, and no other.
+    #[track_caller]
+    pub(crate) fn agrees_with_log(&self, unit_folder: &Path) {
+        let lines = log::read(unit_folder);
+        for (earlier, later) in lines.iter().zip(lines.iter().skip(1)) {
+            assert!(
+                earlier.at <= later.at,
+                "out of order: {earlier:?} {later:?}"
+            );
+        }
+        for is_stderr in [false, true] {
+            let stream = if is_stderr { "stderr" } else { "stdout" };
+            let logged = lines
+                .iter()
+                .filter(|line| line.stream == stream)
+                .map(numbers);
+            let mut written = self.starts.iter().zip(1..).flat_map(|(start, number)| {
+                let own = start.lines.iter().filter(move |line| line.1 == is_stderr);
+                own.map(move |line| (number, line.0))
+            });
+            for found in logged {
+                assert_eq!(
+                    Some(found),
+                    written.next(),
+                    "{stream} of {}",
+                    unit_folder.display()
+                );
+            }
+            assert_eq!(
+                written.next(),
+                None,
+                "{stream} of {}: lost",
+                unit_folder.display()
+            );
+        }
+    }
+
+    /// The journal has each run once, with the code it ended with. A run without a start in the diary was never
+    /// started, and says so.
+    #[track_caller]
+    pub(crate) fn agrees_with_runs(&self, runs: &[Value]) {
+        let mut by_run: BTreeMap<&str, &Value> = BTreeMap::new();
+        for row in runs {
+            let run = row["run"].as_str().unwrap();
+            assert!(
+                by_run.insert(run, row).is_none(),
+                "two records of one run: {row}"
+            );
+        }
+        for start in &self.starts {
+            let row = by_run.remove(start.run.as_str());
+            let row = row.unwrap_or_else(|| panic!("no record of {start:?} in {runs:?}"));
+            match start.code {
+                Some(code) => {
+                    assert_eq!(row["exit"]["code"], code, "{row}");
+                    let reason = row["exit"]["reason"].as_str().unwrap();
+                    let expected = if start.terms > 0 { "stopped" } else { "exited" };
+                    assert_eq!(reason, expected, "{row}");
+                }
+                None if start.process.is_alive() => assert!(row["exit"].is_null(), "{row}"),
+                None => assert!(row["exit"]["code"].is_null(), "a code from nowhere: {row}"),
+            }
+            assert_eq!(row["pid"], start.process.pid, "{row}");
+        }
+        for (_, row) in by_run {
+            assert_eq!(
+                row["exit"]["reason"], "never-started",
+                "a run that left no trace: {row}"
+            );
+        }
+    }
+}
+
+/// Number of start and number of line of what a diarist printed.
+fn numbers(line: &LogLine) -> (u64, u64) {
+    let text = String::from_utf8(line.text.clone()).unwrap();
+    let words: Vec<&str> = text.split(' ').collect();
+    assert!(words.len() >= 4, "not a diarist's: {text}");
+    let is_stderr = line.stream == "stderr";
+    assert_eq!(words[3], if is_stderr { "err" } else { "out" }, "{text}");
+    (words[1].parse().unwrap(), words[2].parse().unwrap())
+}
