@@ -279,7 +279,7 @@ fn past(verb: Verb) -> &'static str {
     }
 }
 
-/// What is not as asked: reasons, logs and next commands of the causes; the names of what they hold up.
+/// What is not as asked: reasons, logs and next commands of the causes; names of what they hold up.
 ///
 /// # Errors
 /// When the state directory is not known.
