@@ -617,7 +617,11 @@ fn a_run_by_hand_passes_output_and_code_on() {
     let socket = PathBuf::from(value["folder"].as_str().unwrap()).join("control.sock");
     let mut keeper = eud_sys::socket::connect(&socket).unwrap();
     std::io::Write::write_all(&mut keeper, b"kill\n").unwrap();
-    eventually("its end", || (!alive(&value["pid"])).then_some(()));
+    let record = socket.with_file_name("exit.json");
+    eventually("its record", || {
+        record.metadata().ok().filter(|meta| meta.len() > 0)
+    });
+    assert!(!alive(&value["pid"]));
 }
 
 #[test]
