@@ -20,7 +20,8 @@
 //! | `daemon.why` | [`NameParams`] | [`eud_core::view::Explanation`] |
 //! | `events.subscribe` | – | [`Subscribed`], then `transition` notifications |
 //!
-//! Parameters are an object, or absent when there are none to give.
+//! Parameters are an object, or absent when there are none to give. A manager that has ended closes
+//! the connection instead of answering.
 
 use eud_core::fleet::Daemon;
 use eud_core::record::{RunId, RunRow};

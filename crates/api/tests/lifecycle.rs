@@ -131,9 +131,8 @@ fn an_upgrade_leaves_the_daemons_alone() {
 
 #[test]
 fn a_killed_keeper_is_a_recorded_loss_and_leads_to_exactly_one_new_copy() {
-    let mut world = World::up(
-        "[daemons.a]\nshell = \"setsid sleep 1234 & setsid sleep 1235 & wait\"\n",
-    );
+    let mut world =
+        World::up("[daemons.a]\nshell = \"setsid sleep 1234 & setsid sleep 1235 & wait\"\n");
     let before = world.identity("a");
     let dir = world.run_dir("a");
     until(|| process::descendants(before.pid).is_ok_and(|all| all.len() == 2));
@@ -281,4 +280,32 @@ fn notify_readiness_and_status_are_heard_and_remembered() {
     world.start();
     let unit = world.until_state("a", "ready");
     assert_eq!(unit["restarts"], 0);
+}
+
+#[test]
+fn a_manager_killed_at_any_moment_of_a_start_leaves_exactly_one_copy() {
+    let mut world = World::new("[daemons.a]\ncommand = \"sleep 1000\"\n");
+    for _ in 0..12 {
+        world.start();
+        // At once: the intent may or may not be recorded, the keeper may or may not be there.
+        world.kill_manager();
+        fs::remove_file(world.state().join("eud.sock")).unwrap();
+    }
+    world.start();
+    let unit = world.until_state("a", "up");
+    let alive = |run: &fs::DirEntry| !run.path().join("exit.json").exists();
+    let runs = fs::read_dir(world.state().join("daemons/a/runs")).unwrap();
+    let runs: Vec<_> = runs.map(Result::unwrap).filter(alive).collect();
+    assert_eq!(runs.len(), 1, "one run without a record: the live one");
+    assert_eq!(runs[0].file_name().to_str(), unit["run"].as_str());
+    let listed = world.ok("daemon.runs", json!({"name": "a"}));
+    let mut generations: Vec<u64> = listed
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|run| run["generation"].as_u64().unwrap())
+        .collect();
+    let count = generations.len();
+    generations.dedup();
+    assert_eq!(generations.len(), count, "no generation twice: {listed}");
 }

@@ -76,8 +76,9 @@ pub(crate) struct Engine {
     pub(crate) outcome: ExitOutcome,
 }
 
-/// Waits until a time of the core's clock, which goes on while the machine sleeps. The runtime's does not: after
-/// a sleep this is late, by at most [`crate::HEARTBEAT_MS`]. For ever without a time.
+/// Waits until a time of the core's clock, which goes on while the machine sleeps. The runtime's
+/// does not: after a sleep this is late, by at most [`crate::HEARTBEAT_MS`]. For ever without a
+/// time.
 async fn until(due_ms: Option<u64>) {
     let Some(due_ms) = due_ms else {
         return std::future::pending().await;

@@ -96,13 +96,22 @@ pub(crate) struct UnitLock(
 /// [`BuryError::Held`] when somebody has it.
 pub(crate) fn lock(layout: &Layout, unit: &str) -> Result<UnitLock, BuryError> {
     let path = layout.unit_lock(unit);
-    let file = OpenOptions::new()
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .mode(0o600)
-        .open(&path)
-        .map_err(BuryError::file(format!("open {}", path.display())))?;
+    let open = || {
+        OpenOptions::new()
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .mode(0o600)
+            .open(&path)
+    };
+    let opened = match open() {
+        // The manager that meant to start it was killed before it created the folder.
+        Err(e) if e.kind() == io::ErrorKind::NotFound => {
+            crate::files::create_private_dir(&layout.unit(unit)).and_then(|()| open())
+        }
+        opened => opened,
+    };
+    let file = opened.map_err(BuryError::file(format!("open {}", path.display())))?;
     match file.try_lock() {
         Ok(()) => Ok(UnitLock(file)),
         Err(TryLockError::WouldBlock) => Err(BuryError::Held),
@@ -246,6 +255,18 @@ mod tests {
         assert_eq!(record.reason, EndReason::NeverStarted);
         assert_eq!((record.code, record.generation), (None, 4));
         assert_eq!(read(&layout, &key), ExitFile::Record(Box::new(record)));
+    }
+
+    #[test]
+    fn an_intent_without_any_folder_was_never_started() {
+        let dir = tempfile::tempdir().unwrap();
+        let layout = Layout::new(dir.path().join("state"));
+        let key = RunKey {
+            unit: "a".into(),
+            run: "r1".into(),
+            generation: 4,
+        };
+        assert_eq!(bury(&layout, &key).unwrap().reason, EndReason::NeverStarted);
     }
 
     #[test]

@@ -189,8 +189,9 @@ impl Findings {
         }
     }
 
-    /// A live run of a declared unit without an intent means that the database was lost: what runs is taken to
-    /// be wanted, so that it is not stopped before the profile is applied. Gives what to make durable.
+    /// A live run of a declared unit without an intent means that the database was lost: what runs
+    /// is taken to be wanted, so that it is not stopped before the profile is applied. Gives what
+    /// to make durable.
     pub(crate) fn assume_wanted(&mut self, fleet: &Fleet, at_ms: WallMs) -> Vec<Persist> {
         let mut known: BTreeSet<String> = self
             .recovery
@@ -554,8 +555,8 @@ mod tests {
                 class: None,
             })
         };
-        // 1: recorded and forgotten. 2: ended while nobody looked. 3: intent without a folder. 40: a folder
-        // that the journal never saw, with a record.
+        // 1: recorded and forgotten. 2: ended while nobody looked. 3: intent without a folder. 40:
+        // a folder that the journal never saw, with a record.
         let write = |generation, reason| {
             let key = key(generation);
             let folder = layout.run(&key.unit, &key.run);

@@ -50,6 +50,7 @@ impl Store {
     /// or the disk is full. The file is left as it is.
     pub fn open(path: &Path) -> Result<Self> {
         let wrap = |source| StoreError::of(path, source);
+        create_private(path);
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
             | OpenFlags::SQLITE_OPEN_CREATE
             | OpenFlags::SQLITE_OPEN_NO_MUTEX;
@@ -108,6 +109,17 @@ impl Store {
     pub fn path(&self) -> &Path {
         &self.path
     }
+}
+
+/// Creates the file with mode 0600, which SQLite takes over for its companions. What fails here
+/// fails again, with words, when the database is opened.
+fn create_private(path: &Path) {
+    use std::os::unix::fs::OpenOptionsExt;
+    let _ = std::fs::OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(path);
 }
 
 /// A database opened by [`Store::open_read_only`].

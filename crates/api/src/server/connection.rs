@@ -1,7 +1,7 @@
 //! One client's connection.
 //!
-//! Invariants: answers come in the order of the requests; a transition that a subscriber was promised is
-//! delivered, or the connection is closed with a `lagged` notification.
+//! Invariants: answers come in the order of the requests; a transition that a subscriber was
+//! promised is delivered, or the connection is closed with a `lagged` notification.
 
 use std::io;
 use std::os::fd::AsFd;
@@ -20,6 +20,7 @@ use tokio::sync::watch;
 use tokio::time::timeout;
 
 use crate::protocol::{LINE_BYTES_MAX, NOTE_LAGGED, NOTE_TRANSITION, RpcError, Subscribed, code};
+use crate::server::methods::Failure;
 use crate::server::rpc::{self, Call, Incoming};
 use crate::server::{CONNECTIONS_MAX, WRITE_LIMIT_MS, methods};
 
@@ -71,7 +72,8 @@ pub(super) fn turn_away(stream: &UnixStream) {
     let _ = eud_sys::socket::send_now(stream.as_fd(), line.as_bytes());
 }
 
-/// Closes our half and lets the client finish its sentence, so that it finds the answer, not a reset.
+/// Closes our half and lets the client finish its sentence, so that it finds the answer, not a
+/// reset.
 async fn finish(mut connection: Connection, lines: Lines<OwnedReadHalf>) {
     let _ = connection.writer.shutdown().await;
     let mut stream = lines.into_inner();
@@ -126,14 +128,14 @@ impl Connection {
 
     async fn on_message(&mut self, line: &[u8]) -> io::Result<()> {
         match rpc::read(line) {
-            Incoming::One(call) => match self.on_call(call).await {
+            Incoming::One(call) => match self.on_call(call).await? {
                 Some(answer) => self.write(answer).await,
                 None => Ok(()),
             },
             Incoming::Batch(calls) => {
                 let mut answers = Vec::new();
                 for call in calls {
-                    answers.extend(self.on_call(call).await);
+                    answers.extend(self.on_call(call).await?);
                 }
                 // A batch of notifications is not answered at all.
                 if answers.is_empty() {
@@ -144,17 +146,22 @@ impl Connection {
         }
     }
 
-    async fn on_call(&mut self, call: Result<Call, String>) -> Option<String> {
+    /// An error means that nobody can answer any more.
+    async fn on_call(&mut self, call: Result<Call, String>) -> io::Result<Option<String>> {
         let Call { id, method, params } = match call {
             Ok(call) => call,
-            Err(answer) => return Some(answer),
+            Err(answer) => return Ok(Some(answer)),
         };
         let result = if method == "events.subscribe" {
             self.subscribe(params)
         } else {
-            methods::call(&self.handle, &method, params).await
+            match methods::call(&self.handle, &method, params).await {
+                Ok(value) => Ok(value),
+                Err(Failure::Error(error)) => Err(error),
+                Err(Failure::Ended) => return Err(io::ErrorKind::BrokenPipe.into()),
+            }
         };
-        id.map(|id| rpc::answer(&id, &result))
+        Ok(id.map(|id| rpc::answer(&id, &result)))
     }
 
     fn subscribe(&mut self, params: serde_json::Value) -> Result<serde_json::Value, RpcError> {

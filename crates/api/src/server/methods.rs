@@ -1,7 +1,7 @@
 //! What each method does.
 //!
-//! Invariants: parameters are checked before anything is asked of the manager; every error of the manager has
-//! its code.
+//! Invariants: parameters are checked before anything is asked of the manager; every error of the
+//! manager has its code, but for its end, which is no answer: the connection is closed.
 
 use eud_core::words::rfc3339;
 use eud_manager::{CommandError, Handle, Request};
@@ -18,8 +18,25 @@ use crate::server::rpc;
 /// Most runs that are given at once.
 const RUNS_MAX: u32 = 1_000;
 
+/// Why a call has no result.
+#[derive(Debug)]
+pub(super) enum Failure {
+    /// To be told.
+    Error(RpcError),
+    /// The manager has ended: nobody can answer any more.
+    Ended,
+}
+
+impl From<RpcError> for Failure {
+    fn from(error: RpcError) -> Self {
+        Self::Error(error)
+    }
+}
+
+type Outcome = Result<Value, Failure>;
+
 /// Carries out a call.
-pub(super) async fn call(handle: &Handle, method: &str, params: Value) -> Result<Value, RpcError> {
+pub(super) async fn call(handle: &Handle, method: &str, params: Value) -> Outcome {
     match method {
         "ping" => {
             none(params)?;
@@ -73,15 +90,16 @@ pub(super) async fn call(handle: &Handle, method: &str, params: Value) -> Result
         _ => Err(rpc::error(
             code::METHOD_NOT_FOUND,
             &format!("there is no method `{method}`"),
-        )),
+        )
+        .into()),
     }
 }
 
-async fn command(handle: &Handle, request: Request) -> Result<Value, RpcError> {
+async fn command(handle: &Handle, request: Request) -> Outcome {
     encode(&handle.command(request).await.map_err(failed)?)
 }
 
-async fn info(handle: &Handle) -> Result<Value, RpcError> {
+async fn info(handle: &Handle) -> Outcome {
     let status = handle.status().await.map_err(failed)?;
     let info = handle.info();
     encode(&Info {
@@ -96,7 +114,7 @@ async fn info(handle: &Handle) -> Result<Value, RpcError> {
     })
 }
 
-async fn show(handle: &Handle, name: &str) -> Result<Value, RpcError> {
+async fn show(handle: &Handle, name: &str) -> Outcome {
     let shown = handle.show(name).await.map_err(failed)?;
     let layout = &handle.info().layout;
     let unit = &shown.view.name;
@@ -147,12 +165,13 @@ fn named(names: Vec<String>) -> Result<Vec<String>, RpcError> {
     Ok(names)
 }
 
-fn encode(value: &impl Serialize) -> Result<Value, RpcError> {
-    serde_json::to_value(value).map_err(|e| rpc::error(code::INTERNAL, &e.to_string()))
+fn encode(value: &impl Serialize) -> Outcome {
+    let encoded = serde_json::to_value(value);
+    encoded.map_err(|e| rpc::error(code::INTERNAL, &e.to_string()).into())
 }
 
 /// An error of the manager as it travels.
-fn failed(error: CommandError) -> RpcError {
+fn failed(error: CommandError) -> Failure {
     let message = error.to_string();
     let (code, data) = match error {
         CommandError::Refused { refusal, .. } => (code::REFUSED, encode(&refusal).ok()),
@@ -183,13 +202,13 @@ fn failed(error: CommandError) -> RpcError {
         }
         CommandError::Storage(_) => (code::STORAGE, None),
         CommandError::Invalid(_) => (code::INVALID_PARAMS, None),
-        CommandError::Ending => (code::INTERNAL, None),
+        CommandError::Ending => return Failure::Ended,
     };
-    RpcError {
+    Failure::Error(RpcError {
         code,
         message,
         data,
-    }
+    })
 }
 
 #[cfg(test)]
@@ -228,10 +247,12 @@ mod tests {
             unit: "a".into(),
             reason: "r".into(),
         };
-        let error = failed(CommandError::Refused {
+        let Failure::Error(error) = failed(CommandError::Refused {
             refusal: held,
             message: "held".into(),
-        });
+        }) else {
+            panic!("not an error")
+        };
         assert_eq!(
             (error.code, error.message.as_str()),
             (code::REFUSED, "held")
@@ -240,7 +261,10 @@ mod tests {
             error.data.unwrap(),
             json!({"kind": "held", "unit": "a", "reason": "r"})
         );
-        let error = failed(CommandError::Storage("disk full".into()));
+        let full = CommandError::Storage("disk full".into());
+        let Failure::Error(error) = failed(full) else {
+            panic!("not an error")
+        };
         assert_eq!(
             (error.code, error.message.as_str()),
             (code::STORAGE, "disk full")

@@ -1,11 +1,12 @@
 //! The serving half of the control socket.
 //!
 //! Purpose: answer whoever may ask, on `eud.sock` in the state directory.
-//! Invariants: the socket has mode 0600 and only its owner's and root's processes are answered; a socket file
-//! left behind is replaced only by the manager that holds `manager.lock`; no line can stop the server; every
-//! request is answered once, in order, with its id as it came; at most [`CONNECTIONS_MAX`] connections, lines of
-//! [`crate::protocol::LINE_BYTES_MAX`] bytes and batches of [`BATCH_MAX`] calls; a client that does not read is
-//! dropped after [`WRITE_LIMIT_MS`]. Idle connections are welcome.
+//! Invariants: the socket has mode 0600 and only its owner's and root's processes are answered; a
+//! socket file left behind is replaced only by the manager that holds `manager.lock`; no line can
+//! stop the server; every request is answered once, in order, with its id as it came; at most
+//! [`CONNECTIONS_MAX`] connections, lines of [`crate::protocol::LINE_BYTES_MAX`] bytes and batches
+//! of [`BATCH_MAX`] calls; a client that does not read is dropped after [`WRITE_LIMIT_MS`]. Idle
+//! connections are welcome.
 //! Deliberately absent: decisions, and any knowledge of files but the socket.
 
 mod connection;

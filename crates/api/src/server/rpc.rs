@@ -1,7 +1,7 @@
 //! JSON-RPC 2.0: from lines to calls, from results to lines.
 //!
-//! Invariants: any bytes give calls or error answers, never a panic; an id is echoed byte for byte; a call
-//! without an id gets no answer, whatever becomes of it.
+//! Invariants: any bytes give calls or error answers, never a panic; an id is echoed byte for byte;
+//! a call without an id gets no answer, whatever becomes of it.
 //! Deliberately absent: methods.
 
 use serde::de::Deserializer;

@@ -91,7 +91,10 @@ impl World {
     /// Starts the manager and waits until it answers.
     pub(crate) fn start(&mut self) {
         assert!(self.manager.is_none(), "it is running already");
-        let mut child = self.command().spawn().expect("the examples of this crate are built");
+        let mut child = self
+            .command()
+            .spawn()
+            .expect("the examples of this crate are built");
         let deadline = Instant::now() + PATIENCE;
         while self.try_connect().is_none() {
             assert!(
