@@ -75,7 +75,9 @@ fn wrap_comments(files: &[String]) -> Result<(), Failure> {
 
 /// Files of the repository, also those not committed yet.
 fn tracked() -> Result<Vec<String>, Failure> {
-    let args = ["ls-files", "--cached", "--others", "--exclude-standard"];
+    // A checkout that belongs to somebody else, as in containers, is only listed here.
+    let mut args = vec!["-c", "safe.directory=*", "ls-files"];
+    args.extend(["--cached", "--others", "--exclude-standard"]);
     let text = cmd::output(&mut cmd::command("git", &args))?;
     Ok(text
         .lines()

@@ -1,8 +1,8 @@
-//! The examples do what their pages say: the demonstration runs, and three real servers come up, are
-//! killed, recover, and go away.
+//! The examples do what their pages say: the demonstration runs, and three real servers come up,
+//! are killed, recover, and go away.
 //!
-//! Invariants: ports and folders are the test's own; where a server is not installed, that is said and
-//! the rest is tested.
+//! Invariants: ports and folders are the test's own; where a server is not installed, that is said
+//! and the rest is tested.
 
 use std::time::Duration;
 
