@@ -1,6 +1,7 @@
 //! A real manager with real keepers in a folder of its own.
 
 #![expect(dead_code, reason = "each test file uses its part of this")]
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on says where")]
 
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
