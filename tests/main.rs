@@ -11,5 +11,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 #![expect(clippy::expect_used, reason = "a test that cannot go on fails")]
 
+mod adoption;
 mod kill_nine;
 mod support;
+mod tree_kill;

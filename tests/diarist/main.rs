@@ -250,7 +250,7 @@ fn falls(dice: &mut u64, odds: u64) -> bool {
     let mut z = *dice;
     z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    odds > 0 && (z ^ (z >> 31)) % odds == 0
+    odds > 0 && (z ^ (z >> 31)).is_multiple_of(odds)
 }
 
 /// Starts this program in another role.

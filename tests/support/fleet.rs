@@ -308,3 +308,13 @@ impl fmt::Display for Ran {
         write!(f, "`eud {line}` ended with {code}\n{out}\n{err}")
     }
 }
+
+/// A daemon of a fleet file that is a diarist. `rest` is further keys.
+pub(crate) fn diarist(name: &str, args: &str, rest: &str) -> String {
+    let program = binaries::diarist();
+    let words: Vec<&str> = [program]
+        .into_iter()
+        .chain(args.split_whitespace())
+        .collect();
+    format!("[daemons.{name}]\ncommand = {words:?}\n{rest}\n")
+}

@@ -76,13 +76,6 @@ pub(crate) fn all() -> impl Iterator<Item = Process> {
         .filter_map(Process::of)
 }
 
-/// Living children of a process.
-pub(crate) fn children(pid: u32) -> Vec<Process> {
-    all()
-        .filter(|one| stat(one.pid).is_some_and(|(_, parent, _)| parent == pid))
-        .collect()
-}
-
 /// Everybody who belongs to the fleet with this state directory: its managers, keepers, commands and what these
 /// started, known by their command line, working folder or environment.
 pub(crate) fn of_fleet(state: &Path) -> Vec<Process> {
