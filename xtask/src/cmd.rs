@@ -5,6 +5,7 @@
 
 use std::ffi::OsStr;
 use std::io::Write as _;
+use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
@@ -80,6 +81,16 @@ pub(crate) fn capture(command: &mut Command) -> Result<Output, Failure> {
 pub(crate) fn is_installed(program: &str) -> bool {
     let path = std::env::var_os("PATH").unwrap_or_default();
     std::env::split_paths(&path).any(|dir| dir.join(program).is_file())
+}
+
+/// Becomes another program, with every signal as a new program expects it.
+pub(crate) fn exec(words: &[String]) -> Result<(), Failure> {
+    let (program, args) = words.split_first().ok_or("exec: name a program")?;
+    eud_sys::signal::reset_all();
+    Err(format!(
+        "cannot run {program}: {}",
+        Command::new(program).args(args).exec()
+    ))
 }
 
 /// The command line, as it could be typed.

@@ -61,6 +61,7 @@ impl Demo {
         let place = dir.path().display().to_string();
         let file = cmd::root().join("examples/factory/eud.toml");
         let mut fleet = Fleet::new(bin.join("eud"), file, dir.path().join("state"));
+        fleet.unblock_signals();
         let factory = bin.join("factory");
         fleet.env("FACTORY_BIN", factory.display().to_string());
         fleet.env("FACTORY_DATA", format!("{place}/data"));
@@ -138,16 +139,19 @@ impl Demo {
     fn leave(&self) -> Result<(), Failure> {
         self.title("eud down");
         cmd::run(&mut self.fleet.eud(&["down"]))?;
-        let left = processes::that_name(&self.place);
-        if left.is_empty() {
-            let everyone = processes::all().len();
+        // The manager has let go of everything when `eud down` returns, and is about to exit.
+        let gone = || processes::that_name(&self.place).is_empty().then_some(());
+        let patience = Duration::from_secs(2);
+        if processes::wait_for("the end", patience, Duration::from_millis(10), gone).is_ok() {
+            let (everyone, place) = (processes::all().len(), &self.place);
             cmd::say(&format!(
-                "nothing is left: of {everyone} processes none names {}",
-                self.place
+                "nothing is left: of {everyone} processes none names {place}"
             ));
             return Ok(());
         }
-        Err(format!("processes left behind: {left:?}"))
+        let left = processes::that_name(&self.place);
+        let left: Vec<String> = left.into_iter().map(processes::command_line).collect();
+        Err(format!("processes left behind:\n{}", left.join("\n")))
     }
 }
 

@@ -16,6 +16,8 @@ pub(crate) struct Fleet {
     file: PathBuf,
     state: PathBuf,
     env: Vec<(String, String)>,
+    /// This program blocks signals to read them from a descriptor; its children must not.
+    unblocks_signals: bool,
 }
 
 impl Fleet {
@@ -26,7 +28,13 @@ impl Fleet {
             file,
             state,
             env: Vec::new(),
+            unblocks_signals: false,
         }
+    }
+
+    /// Lets every command begin with no signal blocked, by way of `cargo xtask exec`.
+    pub(crate) fn unblock_signals(&mut self) {
+        self.unblocks_signals = true;
     }
 
     /// Sets a variable for every command, and so for the manager and its daemons.
@@ -44,7 +52,14 @@ impl Fleet {
 
     /// `eud -f FILE ARGS`, in the fleet file's folder.
     pub(crate) fn eud(&self, args: &[&str]) -> Command {
-        let mut command = Command::new(&self.eud);
+        let mut command = match std::env::current_exe() {
+            Ok(me) if self.unblocks_signals => {
+                let mut command = Command::new(me);
+                command.arg("exec").arg(&self.eud);
+                command
+            }
+            _ => Command::new(&self.eud),
+        };
         command.arg("-f").arg(&self.file).args(args);
         command.envs(self.env.iter().map(|(name, value)| (name, value)));
         command.env("EUD_STATE", &self.state);

@@ -45,6 +45,8 @@ fn main() -> ExitCode {
         "docs" => docs::run(rest),
         "dist" => dist::run(rest),
         "bench" => bench::run(rest),
+        // For this program itself: see `fleet::Fleet::unblock_signals`.
+        "exec" => cmd::exec(rest),
         "help" | "--help" | "-h" => {
             cmd::say(USAGE);
             Ok(())

@@ -99,6 +99,17 @@ pub(crate) fn that_name(text: &str) -> Vec<u32> {
         .collect()
 }
 
+/// Process id and command line, for people.
+pub(crate) fn command_line(pid: u32) -> String {
+    let bytes = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+    format!(
+        "{pid} {}",
+        String::from_utf8_lossy(&bytes)
+            .replace('\0', " ")
+            .trim_end()
+    )
+}
+
 /// Every process.
 pub(crate) fn all() -> Vec<u32> {
     let Ok(entries) = fs::read_dir("/proc") else {
