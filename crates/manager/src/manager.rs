@@ -292,6 +292,16 @@ fn spawn_tasks(
         tasks.spawn(shut_down_on(stop, handle.clone(), Arc::clone(&diary)));
     }
     tasks.spawn(reload_on(hangup, handle.clone(), diary));
+    // Their default is to end the process. They are caught, not ignored, because what is ignored stays so in
+    // the commands of probes.
+    for kind in [
+        SignalKind::user_defined1(),
+        SignalKind::user_defined2(),
+        SignalKind::alarm(),
+    ] {
+        let mut meaningless = signal(kind).map_err(system)?;
+        tasks.spawn(async move { while meaningless.recv().await.is_some() {} });
+    }
     tasks.spawn(keep_tidy(
         Arc::clone(context),
         compressed,
