@@ -12,6 +12,7 @@
 #![expect(clippy::expect_used, reason = "a test that cannot go on fails")]
 
 mod adoption;
+mod bad_input;
 mod kill_nine;
 mod support;
 mod tree_kill;

@@ -9,7 +9,7 @@ use crate::support::binaries;
 use crate::support::diary::{Diary, Start};
 use crate::support::eventually;
 use crate::support::fleet::{Fleet, diarist};
-use crate::support::processes::Process;
+use crate::support::processes::{Process, Stranger};
 
 /// Leader, child and grandchild.
 fn family(restart: &str, more: &str) -> String {
@@ -264,38 +264,24 @@ fn who_got_the_number_of_a_dead_command_is_not_signalled() {
         one.signal(Signal::KILL);
         one.until_gone();
     }
-    let mut strangers: Vec<Child> = Vec::new();
+    let mut strangers: Vec<Stranger> = Vec::new();
     for dead in [keeper, first[0]] {
         strangers.extend(start_with_number(dead.pid));
     }
     fleet.eud("up", 0);
     lost_and_replaced(&fleet, &first, 0);
     fleet.eud("stop a", 0);
-    for mut stranger in strangers {
-        assert_eq!(
-            stranger.try_wait().unwrap(),
-            None,
-            "a stranger was signalled"
-        );
-        stranger.kill().unwrap();
-        stranger.wait().unwrap();
-    }
+    strangers.iter_mut().for_each(Stranger::lives);
 }
 
 /// A process with this number, if nobody is quicker.
-fn start_with_number(pid: u32) -> Option<Child> {
+fn start_with_number(pid: u32) -> Option<Stranger> {
     for _ in 0..200 {
         std::fs::write("/proc/sys/kernel/ns_last_pid", (pid - 1).to_string()).ok()?;
-        let mut child = Command::new("sleep")
-            .arg("1000")
-            .stdin(Stdio::null())
-            .spawn()
-            .unwrap();
-        if child.id() == pid {
-            return Some(child);
+        let stranger = Stranger::new("sleep", &["1000"]);
+        if stranger.id() == pid {
+            return Some(stranger);
         }
-        child.kill().unwrap();
-        child.wait().unwrap();
     }
     eprintln!("skipped for pid {pid}: somebody else has it");
     None

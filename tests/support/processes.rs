@@ -5,6 +5,7 @@
 use std::fs;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
+use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
@@ -22,7 +23,7 @@ pub(crate) struct Process {
 impl Process {
     /// Whoever has this number now.
     pub(crate) fn of(pid: u32) -> Option<Self> {
-        let (state, _, born) = stat(pid)?;
+        let (state, born) = stat(pid)?;
         (!matches!(state, 'Z' | 'X')).then_some(Self { pid, born })
     }
 
@@ -55,16 +56,43 @@ impl Process {
     }
 }
 
-/// State, parent and start time.
-fn stat(pid: u32) -> Option<(char, u32, u64)> {
+/// A process that is no part of any fleet. It ends with the test.
+pub(crate) struct Stranger(Child);
+
+impl Stranger {
+    pub(crate) fn new(program: &str, args: &[&str]) -> Self {
+        Self(
+            Command::new(program)
+                .args(args)
+                .stdin(Stdio::null())
+                .spawn()
+                .unwrap(),
+        )
+    }
+
+    pub(crate) fn id(&self) -> u32 {
+        self.0.id()
+    }
+
+    #[track_caller]
+    pub(crate) fn lives(&mut self) {
+        assert_eq!(self.0.try_wait().unwrap(), None, "a stranger was signalled");
+    }
+}
+
+impl Drop for Stranger {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// State and start time.
+fn stat(pid: u32) -> Option<(char, u64)> {
     let text = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
     let (_, rest) = text.rsplit_once(") ")?;
     let words: Vec<&str> = rest.split(' ').collect();
-    Some((
-        words[0].chars().next()?,
-        words[1].parse().ok()?,
-        words[19].parse().ok()?,
-    ))
+    Some((words[0].chars().next()?, words[19].parse().ok()?))
 }
 
 /// Everybody.
