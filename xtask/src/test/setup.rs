@@ -6,7 +6,8 @@
 use crate::cmd;
 
 /// Program that shows a package is there, and the package.
-const PACKAGES: [(&str, &str); 4] = [
+const PACKAGES: [(&str, &str); 5] = [
+    ("python3", "python3"),
     ("redis-server", "redis-server"),
     ("nginx", "nginx"),
     ("pg_isready", "postgresql"),
