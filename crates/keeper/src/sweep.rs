@@ -12,6 +12,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use eud_sys::cgroup::Cgroup;
 use eud_sys::clock::boot_ms;
@@ -22,6 +23,9 @@ use eud_sys::signal::Signal;
 const SWEEP_MAX_MS: u64 = 5_000;
 /// How long one killed process is waited for, in milliseconds.
 const DEATH_MS: u64 = 500;
+
+/// How long processes are waited for that cannot be judged yet, in milliseconds.
+const UNSURE_MAX_MS: u64 = 500;
 
 /// What a sweep did.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -48,6 +52,7 @@ impl SweepReport {
 /// When the processes of this machine cannot be listed.
 pub fn sweep(run_dir: &Path, run_id: &str) -> io::Result<SweepReport> {
     let until_ms = boot_ms().saturating_add(SWEEP_MAX_MS);
+    let unsure_until_ms = boot_ms().saturating_add(UNSURE_MAX_MS);
     let group = cgroup_of(run_dir, run_id);
     let mut killed = BTreeSet::new();
     let mut survivors = BTreeSet::new();
@@ -56,9 +61,15 @@ pub fn sweep(run_dir: &Path, run_id: &str) -> io::Result<SweepReport> {
         if let Some(group) = &group {
             kill_group(group, &mut killed);
         }
-        let found = find(run_id)?;
+        let Look { found, is_sure } = look(run_id)?;
         survivors = found.iter().map(|(pid, _)| *pid).collect();
-        clean_looks = if found.is_empty() { clean_looks + 1 } else { 0 };
+        if !found.is_empty() {
+            clean_looks = 0;
+        } else if is_sure || boot_ms() >= unsure_until_ms {
+            clean_looks += 1;
+        } else {
+            std::thread::sleep(Duration::from_millis(1));
+        }
         for (pid, handle) in found {
             // One that may not be signalled stays in `survivors`.
             if handle.signal(Signal::KILL).is_ok() && handle.wait(DEATH_MS).unwrap_or(false) {
@@ -104,15 +115,28 @@ fn kill_group(group: &Cgroup, killed: &mut BTreeSet<u32>) {
     }
 }
 
-/// Processes that were born with the run's id, each with a handle opened before that was seen.
-fn find(run_id: &str) -> io::Result<Vec<(u32, Handle)>> {
+/// One look at all processes.
+struct Look {
+    /// Those born with the run's id, each with a handle opened before that was seen.
+    found: Vec<(u32, Handle)>,
+    /// None was in the middle of an exec, where its environment cannot be seen.
+    is_sure: bool,
+}
+
+fn look(run_id: &str) -> io::Result<Look> {
     let item = format!("EUD_RUN_ID={run_id}");
     let mut found = Vec::new();
+    let mut is_sure = true;
     for pid in process::all()?
         .into_iter()
         .filter(|pid| *pid != std::process::id())
     {
-        // Cheap look first: nearly all are strangers.
+        // Asked first: what is not in an exec now shows the environment it was born with.
+        if process::is_in_exec(pid) {
+            is_sure = false;
+            continue;
+        }
+        // A cheap look, then the proof: nearly all are strangers.
         if !process::environment_has(pid, item.as_bytes()).unwrap_or(false) {
             continue;
         }
@@ -125,14 +149,14 @@ fn find(run_id: &str) -> io::Result<Vec<(u32, Handle)>> {
             found.push((pid, handle));
         }
     }
-    Ok(found)
+    Ok(Look { found, is_sure })
 }
 
 /// A group that was just emptied can be removed only when its last process is collected.
 fn remove_group(group: Cgroup, until_ms: u64) -> bool {
     let path = group.path().to_owned();
     while group.is_populated().unwrap_or(false) && boot_ms() < until_ms {
-        std::thread::sleep(std::time::Duration::from_millis(1));
+        std::thread::sleep(Duration::from_millis(1));
     }
     group.remove().is_ok() || !path.exists()
 }

@@ -115,6 +115,14 @@ pub fn environment_has(pid: u32, item: &[u8]) -> io::Result<bool> {
     Ok(bytes.split(|b| *b == 0).any(|have| have == item))
 }
 
+/// Whether it is between two programs: in the middle of an exec it shows neither arguments nor environment,
+/// for longer than one would think when the machine is busy.
+pub fn is_in_exec(pid: u32) -> bool {
+    let is_empty = |file: &str| fs::read(format!("/proc/{pid}/{file}")).is_ok_and(|b| b.is_empty());
+    // A kernel thread shows neither as well, but has no program; a dead process has none any more.
+    is_empty("cmdline") && is_empty("environ") && fs::read_link(format!("/proc/{pid}/exe")).is_ok()
+}
+
 /// Makes this process the leader of a session of its own; it may be one already.
 pub fn new_session() {
     // Fails only for one that leads a group already, which is as good.
