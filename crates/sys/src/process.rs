@@ -118,7 +118,8 @@ pub fn environment_has(pid: u32, item: &[u8]) -> io::Result<bool> {
 /// Whether it is between two programs: in the middle of an exec it shows neither arguments nor environment,
 /// for longer than one would think when the machine is busy.
 pub fn is_in_exec(pid: u32) -> bool {
-    let is_empty = |file: &str| fs::read(format!("/proc/{pid}/{file}")).is_ok_and(|b| b.is_empty());
+    let read = |file: &str| fs::read(format!("/proc/{pid}/{file}"));
+    let is_empty = |file: &str| read(file).is_ok_and(|bytes| bytes.is_empty());
     // A kernel thread shows neither as well, but has no program; a dead process has none any more.
     is_empty("cmdline") && is_empty("environ") && fs::read_link(format!("/proc/{pid}/exe")).is_ok()
 }
