@@ -115,8 +115,8 @@ pub fn environment_has(pid: u32, item: &[u8]) -> io::Result<bool> {
     Ok(bytes.split(|b| *b == 0).any(|have| have == item))
 }
 
-/// Whether it is between two programs: in the middle of an exec it shows neither arguments nor environment,
-/// for longer than one would think when the machine is busy.
+/// Whether it is between two programs: in the middle of an exec it shows neither arguments nor
+/// environment, for longer than one would think when the machine is busy.
 pub fn is_in_exec(pid: u32) -> bool {
     let read = |file: &str| fs::read(format!("/proc/{pid}/{file}"));
     let is_empty = |file: &str| read(file).is_ok_and(|bytes| bytes.is_empty());
