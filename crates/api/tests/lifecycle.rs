@@ -3,6 +3,7 @@
 mod support;
 
 use std::fs;
+use std::time::Duration;
 
 use eud_sys::process;
 use serde_json::{Value, json};
@@ -285,12 +286,11 @@ fn notify_readiness_and_status_are_heard_and_remembered() {
 #[test]
 fn a_manager_killed_at_any_moment_of_a_start_leaves_exactly_one_copy() {
     let mut world = World::new("[daemons.a]\ncommand = \"sleep 1000\"\n");
-    for _ in 0..12 {
-        world.start();
-        // At once: the intent may or may not be recorded, the keeper may or may not be there.
-        world.kill_manager();
-        fs::remove_file(world.state().join("eud.sock")).unwrap();
+    for n in 0..40 {
+        // The intent may or may not be recorded, the folder and the keeper may or may not be there.
+        world.start_and_kill_after(Duration::from_millis(n));
     }
+    let _ = fs::remove_file(world.state().join("eud.sock"));
     world.start();
     let unit = world.until_state("a", "up");
     let alive = |run: &fs::DirEntry| !run.path().join("exit.json").exists();
@@ -308,4 +308,41 @@ fn a_manager_killed_at_any_moment_of_a_start_leaves_exactly_one_copy() {
     let count = generations.len();
     generations.dedup();
     assert_eq!(generations.len(), count, "no generation twice: {listed}");
+}
+
+#[test]
+fn a_frozen_keeper_does_not_keep_a_fleet_from_going_down() {
+    let mut world =
+        World::up("[daemons.a]\ncommand = \"sleep 1000\"\nstop = { grace = \"50ms\" }\n");
+    let command = world.identity("a");
+    let dir = world.run_dir("a");
+    let keeper = world.keeper_of(&dir);
+    process::signal(keeper, eud_sys::signal::Signal::parse("STOP").unwrap()).unwrap();
+    assert_eq!(world.shut_down().code(), Some(0));
+    assert!(!process::is_alive(keeper) && !process::is_alive(command));
+    let record: Value = serde_json::from_slice(&fs::read(dir.join("exit.json")).unwrap()).unwrap();
+    assert_eq!(
+        (&record["reason"], &record["code"]),
+        (&json!("keeper-lost"), &Value::Null)
+    );
+}
+
+#[test]
+fn rotated_logs_are_compressed() {
+    let world = World::up(
+        "[daemons.a]\nshell = \"seq 100000; exec sleep 1000\"\nlog = { max_size = \"100kB\", keep = 3, compress = true }\n",
+    );
+    let folder = world.state().join("daemons/a/log");
+    let names = || -> Vec<String> {
+        let entries = fs::read_dir(&folder).into_iter().flatten().flatten();
+        entries
+            .map(|entry| entry.file_name().into_string().unwrap())
+            .collect()
+    };
+    until(|| {
+        let names = names();
+        let packed = names.iter().filter(|name| name.ends_with(".zst")).count();
+        packed == 3 && names.len() == 4
+    });
+    assert_eq!(world.status()["problems"], json!([]));
 }

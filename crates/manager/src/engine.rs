@@ -42,12 +42,17 @@ pub struct ExitOutcome {
     pub failed: Vec<String>,
     /// The daemons were left running.
     pub kept_daemons: bool,
+    /// The engine ended by a fault of ours. The daemons go on under their keepers; a new manager takes them back.
+    pub crashed: bool,
 }
 
 impl ExitOutcome {
-    /// 0 when everything had gone as wanted, else 1.
+    /// 0 when everything had gone as wanted, 70 (`EX_SOFTWARE`) after a fault of ours, else 1.
     pub fn code(&self) -> u8 {
-        u8::from(!self.failed.is_empty())
+        match self {
+            Self { crashed: true, .. } => 70,
+            Self { failed, .. } => u8::from(!failed.is_empty()),
+        }
     }
 }
 
@@ -166,6 +171,7 @@ impl Engine {
             let Err(error) = self.store.apply_with_fleet(&persist, self.fleet.as_deref()) else {
                 self.fleet = None;
                 if self.problems.clear(Subject::Storage) {
+                    self.hands.changed.notify_one();
                     self.hands
                         .context
                         .diary
@@ -176,6 +182,7 @@ impl Engine {
             let text = error.to_string();
             if self.problems.set(Subject::Storage, text.clone()) {
                 self.hands.context.diary.error(&text);
+                self.hands.changed.notify_one();
             }
             self.hands.fail_answers(&format!(
                 "{text}. It is carried out as soon as it can be recorded"

@@ -205,7 +205,16 @@ impl Manager {
 
     /// Waits for its end.
     pub async fn ended(mut self) -> ExitOutcome {
-        let outcome = (&mut self.ended).await.unwrap_or_default();
+        let crash = |_| ExitOutcome {
+            crashed: true,
+            kept_daemons: true,
+            ..ExitOutcome::default()
+        };
+        let outcome = (&mut self.ended).await.unwrap_or_else(crash);
+        if outcome.crashed {
+            self.diary
+                .error("the engine failed; please report this. The daemons go on");
+        }
         self.diary.note(if outcome.kept_daemons {
             "manager ended; the daemons go on"
         } else {

@@ -3,12 +3,13 @@
 //! Invariant: it holds the definition as declared, in which secrets are references; never a
 //! resolved value.
 
-use std::io;
+use std::fs::OpenOptions;
+use std::io::{self, Write};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 use eud_core::fleet::Daemon;
 use eud_core::record::{Generation, RunId, WallMs};
-use eud_sys::durable::{self, Depth};
 use serde::{Deserialize, Serialize};
 
 use crate::layout::run_file;
@@ -28,10 +29,17 @@ pub(crate) struct SpecFile {
 }
 
 impl SpecFile {
-    /// Writes it. Not synced: it is a convenience, and the journal has the intent.
+    /// Writes it, once, into a new folder. Not synced, and not replaced as a whole: the journal has the intent,
+    /// and half a file reads as none.
     pub(crate) fn write(&self, run_dir: &Path) -> io::Result<()> {
         let bytes = serde_json::to_vec(self).map_err(io::Error::other)?;
-        durable::write(&run_dir.join(run_file::SPEC), &bytes, Depth::Kernel)
+        let mut options = OpenOptions::new();
+        let mut file = options
+            .write(true)
+            .create_new(true)
+            .mode(0o600)
+            .open(run_dir.join(run_file::SPEC))?;
+        file.write_all(&bytes)
     }
 
     /// Reads it; `None` when it is missing or damaged.

@@ -40,6 +40,8 @@ pub struct Store {
     conn: Connection,
     path: PathBuf,
     ended_since_prune: u32,
+    /// The connection is set to `synchronous=FULL`.
+    syncs: bool,
 }
 
 impl Store {
@@ -76,6 +78,7 @@ impl Store {
             conn,
             path: path.into(),
             ended_since_prune: 0,
+            syncs: true,
         };
         store.prune()?;
         Ok(store)
@@ -103,6 +106,11 @@ impl Store {
             conn,
             path: path.into(),
         })
+    }
+
+    /// SQLite's `synchronous` of the last commit: 1 is NORMAL, 2 is FULL. For tests and diagnostics.
+    pub fn synchronous(&self) -> i64 {
+        self.conn.pragma_query_value(None, "synchronous", |row| row.get(0)).unwrap_or(-1)
     }
 
     /// Where the database is.

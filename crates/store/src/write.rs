@@ -22,7 +22,11 @@ impl From<rusqlite::Error> for Fault {
 }
 
 impl Store {
-    /// Records all of it, or nothing. Durable when it returns.
+    /// Records all of it, or nothing. Durable when it returns, through a power cut.
+    ///
+    /// The one exception is a batch of nothing but [`Persist::RunStarted`]: it survives the death of this
+    /// process at once, but a power cut only once the next batch is recorded. A power cut ends the very process
+    /// it tells of, and sparing the disk here halves the waits of a restart.
     ///
     /// # Errors
     /// When it cannot be recorded; then nothing of it is, and the same call may be tried again.
@@ -38,6 +42,11 @@ impl Store {
         if batch.is_empty() && fleet.is_none() {
             return Ok(());
         }
+        let must_reach_disk = fleet.is_some()
+            || batch
+                .iter()
+                .any(|item| !matches!(item, Persist::RunStarted { .. }));
+        self.sync_on_commit(must_reach_disk)?;
         let ended = self.transact(batch, fleet).map_err(|fault| match fault {
             Fault::Sqlite(source) => StoreError::of(&self.path, source),
             Fault::GenerationReused(generation) => StoreError::GenerationReused {
@@ -49,6 +58,18 @@ impl Store {
         if self.ended_since_prune >= PRUNE_EVERY_RUNS {
             // The batch is durable; that old rows stay a little longer harms nobody.
             let _ = self.prune();
+        }
+        Ok(())
+    }
+
+    /// Whether a commit waits for the disk. Either way the file is consistent after any crash.
+    fn sync_on_commit(&mut self, sync: bool) -> Result<()> {
+        if sync != self.syncs {
+            let level = if sync { "full" } else { "normal" };
+            self.conn
+                .pragma_update(None, "synchronous", level)
+                .map_err(|source| StoreError::of(&self.path, source))?;
+            self.syncs = sync;
         }
         Ok(())
     }

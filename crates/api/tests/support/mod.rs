@@ -1,7 +1,11 @@
 //! A real manager with real keepers in a folder of its own.
 
 #![expect(dead_code, reason = "each test file uses its part of this")]
-#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on says where")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a test that cannot go on says where"
+)]
 
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
@@ -106,6 +110,17 @@ impl World {
             std::thread::sleep(Duration::from_millis(2));
         }
         self.manager = Some(child);
+    }
+
+    /// Starts the manager and kills it so much later, whatever it is at.
+    pub(crate) fn start_and_kill_after(&self, pause: Duration) {
+        let mut child = self
+            .command()
+            .spawn()
+            .expect("the examples of this crate are built");
+        std::thread::sleep(pause);
+        child.kill().unwrap();
+        child.wait().unwrap();
     }
 
     /// Runs a manager that is expected to refuse; gives its words.
