@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::support::fleet::{Fleet, diarist};
 use crate::support::processes::Process;
-use crate::support::{PATIENCE, eventually};
+use crate::support::{PATIENCE, epoch_ms, eventually};
 
 fn three() -> String {
     ["a", "b", "c"]
@@ -264,15 +264,12 @@ fn a_cool_down_stays_one_through_crashes_and_says_the_same_time() {
     fleet.down();
 }
 
-/// Milliseconds of the day of the next try.
 #[track_caller]
 fn next_try_ms(unit: &Value) -> u64 {
     let at = unit["next_try_at"]
         .as_str()
         .unwrap_or_else(|| panic!("no next try: {unit}"));
-    let (_, time) = at.strip_suffix('Z').unwrap().split_once('T').unwrap();
-    let parts: Vec<f64> = time.split(':').map(|part| part.parse().unwrap()).collect();
-    ((parts[0] * 60.0 + parts[1]) * 60_000.0 + parts[2] * 1_000.0).round() as u64
+    epoch_ms(at)
 }
 
 #[test]

@@ -14,5 +14,6 @@
 mod adoption;
 mod bad_input;
 mod kill_nine;
+mod seed_defects;
 mod support;
 mod tree_kill;

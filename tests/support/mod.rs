@@ -29,6 +29,27 @@ pub(crate) fn eventually<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> 
     }
 }
 
+/// Milliseconds since the epoch of an RFC 3339 time in UTC.
+#[track_caller]
+pub(crate) fn epoch_ms(text: &str) -> u64 {
+    let (date, time) = text
+        .strip_suffix('Z')
+        .and_then(|text| text.split_once('T'))
+        .unwrap();
+    let date: Vec<u64> = date.split('-').map(|part| part.parse().unwrap()).collect();
+    let time: Vec<f64> = time.split(':').map(|part| part.parse().unwrap()).collect();
+    // Days since 0000-03-01, so that a leap day is the last of its year.
+    let (year, month) = if date[1] > 2 {
+        (date[0], date[1] - 3)
+    } else {
+        (date[0] - 1, date[1] + 9)
+    };
+    let days =
+        year * 365 + year / 4 - year / 100 + year / 400 + (month * 153 + 2) / 5 + date[2] - 1;
+    let days = days - 719_468;
+    days * 86_400_000 + (((time[0] * 60.0 + time[1]) * 60.0 + time[2]) * 1e3) as u64
+}
+
 /// A small reproducible generator (splitmix64), for choices that a seed is to decide.
 #[derive(Debug)]
 pub(crate) struct Dice(pub(crate) u64);
