@@ -217,7 +217,7 @@ impl Run {
             self.turn()?;
         }
         let ended_at_ms = wall_ms();
-        while !self.drain() {
+        while !self.drain() && !folder_is_gone() {
             self.turn()?;
         }
         self.tell_news();
@@ -578,6 +578,10 @@ impl Run {
             let until_ms = boot_ms().saturating_add(pause_ms);
             pause_ms = (pause_ms * 2).min(RECORD_RETRY_MAX_MS);
             self.record_retry_ms = Some(until_ms);
+            if folder_is_gone() {
+                self.complain("exit.json is lost: the run's folder was deleted", &error);
+                break;
+            }
             while boot_ms() < until_ms {
                 self.turn()?;
             }
@@ -683,6 +687,12 @@ impl Flow {
         }
         self.last_ns = boot_ns();
     }
+}
+
+/// Whether the run's folder, where the keeper works, was deleted under it: then no waiting helps.
+fn folder_is_gone() -> bool {
+    use std::os::unix::fs::MetadataExt;
+    std::fs::metadata(".").is_ok_and(|folder| folder.nlink() == 0)
 }
 
 fn can_read(ready: &[Ready], place: usize) -> bool {

@@ -314,6 +314,16 @@ fn user_and_groups_are_taken_over() {
 }
 
 #[test]
+fn a_keeper_whose_folder_was_deleted_ends_all_the_same() {
+    let bench = Bench::new();
+    let mut kept = bench.start(&["sleep", "1000"]);
+    kept.started();
+    std::fs::remove_dir_all(bench.path()).unwrap();
+    kept.ask("stop\n");
+    assert_eq!(kept.collect(), eud_sys::reap::Ending::Exited(0));
+}
+
+#[test]
 fn time_is_up() {
     let bench = Bench::new();
     let mut kept = bench.start_with(&["sleep", "1000"], |spec| spec.timeout_ms = Some(50));
