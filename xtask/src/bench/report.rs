@@ -147,13 +147,12 @@ impl Report {
                 .limit
                 .map(|limit| format!("≤ {} {}", short(limit), f.unit));
             let (value, unit, limit) = (short(f.value), f.unit, limit.unwrap_or_default());
-            let note = if f.is_kept() == Some(false) {
-                "missed; "
-            } else {
-                ""
-            }
-            .to_owned()
-                + &f.note;
+            let missed = (f.is_kept() == Some(false)).then_some("missed");
+            let note = missed
+                .into_iter()
+                .chain([f.note.as_str()])
+                .filter(|text| !text.is_empty());
+            let note = note.collect::<Vec<_>>().join("; ");
             let _ = writeln!(table, "| {} | {value} {unit} | {limit} | {note} |", f.name);
         }
         let page = format!("{before}{BEGIN}{table}{END}{after}");

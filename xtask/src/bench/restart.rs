@@ -12,6 +12,7 @@ const MEDIAN_MS_MAX: f64 = 5.0;
 pub(super) fn run(setting: &Setting) -> Result<Vec<Figure>, Failure> {
     let kills = if setting.quick { 20 } else { SERVICES };
     let rig = Rig::new("restart", SERVICES)?;
+    let bare = median(rig.bare_respawn_ms(kills)?);
     let eud = Eud::idle(setting, &rig)?;
     eud.up()?;
     let first = rig.wait_for(SERVICES)?;
@@ -28,8 +29,9 @@ pub(super) fn run(setting: &Setting) -> Result<Vec<Figure>, Failure> {
     eud.down()?;
     let tail = percentile(times.clone(), 99);
     Ok(vec![
-        Figure::promised("restart after kill -9", median(times), "ms", MEDIAN_MS_MAX)
-            .note(format!("median of {kills}")),
+        Figure::promised("restart after kill -9", median(times), "ms", MEDIAN_MS_MAX).note(
+            format!("a bare parent takes {bare:.1} ms; medians of {kills}"),
+        ),
         Figure::plain("  99th percentile", tail, "ms"),
     ])
 }

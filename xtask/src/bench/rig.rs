@@ -129,6 +129,32 @@ impl Rig {
     }
 }
 
+impl Rig {
+    /// The floor of a restart: a parent that waits for its child and starts it again, nothing else.
+    /// Returns the milliseconds from each kill to the new process's stamp.
+    pub(crate) fn bare_respawn_ms(&self, kills: usize) -> Result<Vec<f64>, Failure> {
+        self.clear();
+        let words = self.command(&["idle", "bare"]);
+        let mut child = spawn(&words)?;
+        let mut times = Vec::with_capacity(kills);
+        for count in 1..=kills {
+            self.wait_for(count)?;
+            let killed = processes::monotonic_ns();
+            child
+                .kill()
+                .and_then(|()| child.wait())
+                .map_err(|e| format!("bare child: {e}"))?;
+            child = spawn(&words)?;
+            let stamps = self.wait_for(count + 1)?;
+            let last = stamps.last().map_or(killed, |stamp| stamp.at_ns);
+            times.push(ms(last.saturating_sub(killed)));
+        }
+        let _ = child.kill().and_then(|()| child.wait());
+        self.clear();
+        Ok(times)
+    }
+}
+
 fn spawn(words: &[String]) -> Result<Child, Failure> {
     let (program, args) = words.split_first().ok_or("no command")?;
     let mut command = Command::new(program);
