@@ -23,7 +23,7 @@ use crate::exit_file::{self, BuryError, ExitFile, RunKey};
 use crate::keeper_file;
 use crate::keeper_line::{Heard, KeeperLine};
 use crate::layout::run_file;
-use crate::log_watch::LogWatch;
+use crate::log_watch::{LogWatch, Looked};
 use crate::notify;
 use crate::wire::{Asked, Hello, Said};
 
@@ -68,6 +68,8 @@ struct State {
     unreachable: bool,
     log_blocked: bool,
     watch: Option<LogWatch>,
+    /// There is output that `watch` has not seen.
+    log_unread: bool,
     /// Requests to repeat on a new connection.
     unsent: Vec<Asked>,
 }
@@ -120,16 +122,17 @@ impl Link {
         }
         if self.state.watch.is_some() {
             self.say(&mut line, Asked::Watch).await;
+            self.state.log_unread = true;
         }
         loop {
+            // In no fixed order: a daemon that talks without end must not keep a stop from being asked for.
             tokio::select! {
-                biased;
                 heard = line.hear() => match heard {
                     Heard::Said(Said::Ended { record }) if record.run == self.key.run => {
                         self.end(*record).await;
                         return true;
                     }
-                    Heard::Said(said) => self.on_said(&mut line, said).await,
+                    Heard::Said(said) => self.on_said(said).await,
                     Heard::Nonsense(why) => {
                         self.context.diary.error(&format!("keeper of {}: {why}", self.key.unit));
                     }
@@ -139,6 +142,9 @@ impl Link {
                     Some(request) => self.on_request(Some(&mut line), request).await,
                     None => return true,
                 },
+                () = std::future::ready(()), if self.state.log_unread => {
+                    self.look_at_log(&mut line).await;
+                }
             }
         }
     }
@@ -172,13 +178,13 @@ impl Link {
                 }
                 if let Some(line) = line {
                     self.say(line, Asked::Watch).await;
-                    self.look_at_log(line).await;
+                    self.state.log_unread = true;
                 }
             }
         }
     }
 
-    async fn on_said(&mut self, line: &mut KeeperLine, said: Said) {
+    async fn on_said(&mut self, said: Said) {
         match said {
             Said::Hello(hello) => self.on_hello(&hello).await,
             Said::Started { pid, at_ms } => self.on_started(pid, at_ms).await,
@@ -187,7 +193,7 @@ impl Link {
                     self.tell(RunEvent::Notify(item)).await;
                 }
             }
-            Said::Output => self.look_at_log(line).await,
+            Said::Output => self.state.log_unread = self.state.watch.is_some(),
             Said::Rotated { file } => {
                 if self.compress {
                     let path = self.context.layout.logs(&self.key.unit).join(file);
@@ -242,6 +248,7 @@ impl Link {
 
     /// Reads what was written since the last look, off this task, and asks to be told of more.
     async fn look_at_log(&mut self, line: &mut KeeperLine) {
+        self.state.log_unread = false;
         let Some(mut watch) = self.state.watch.take() else {
             return;
         };
@@ -252,21 +259,22 @@ impl Link {
         .await;
         let Ok((watch, found)) = looked else { return };
         match found {
-            Ok(true) => {
+            Ok(Looked::Match) => {
                 let dir = self.context.layout.run(&self.key.unit, &self.key.run);
                 // Only spares the next manager a search; without it the line is looked for again.
                 let _ = fs::write(dir.join(run_file::READY), b"");
-                self.tell(RunEvent::LogMatched).await;
-                return;
+                return self.tell(RunEvent::LogMatched).await;
             }
-            Ok(false) => {}
-            Err(e) => self
-                .context
-                .diary
-                .error(&format!("log of {}: {e}", self.key.unit)),
+            Ok(Looked::More) => self.state.log_unread = true,
+            Ok(Looked::AllSeen) => self.say(line, Asked::Watch).await,
+            Err(e) => {
+                self.context
+                    .diary
+                    .error(&format!("log of {}: {e}", self.key.unit));
+                self.say(line, Asked::Watch).await;
+            }
         }
         self.state.watch = Some(watch);
-        self.say(line, Asked::Watch).await;
     }
 
     /// The connection is lost: the run is over, or its keeper is alive and can be reached anew, or

@@ -17,8 +17,22 @@ use crate::layout::Layout;
 /// Longest piece of a line that is matched, in bytes.
 const LINE_BYTES_MAX: usize = 64 << 10;
 
+/// Most bytes of one look, so that a daemon that writes without end does not hold its looker for ever.
+const LOOK_BYTES_MAX: usize = 4 << 20;
+
 /// Largest compiled pattern, in bytes.
 const PATTERN_BYTES_MAX: usize = 1 << 20;
+
+/// What a look showed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Looked {
+    /// A line matches.
+    Match,
+    /// None of those that are there.
+    AllSeen,
+    /// None so far; there may be more.
+    More,
+}
 
 /// Where a log ended when a run began.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -92,19 +106,21 @@ impl LogWatch {
         })
     }
 
-    /// Looks at what is new. True when a line matches.
+    /// Looks at what is new, at most [`LOOK_BYTES_MAX`] of it.
     ///
     /// # Errors
     /// When the log cannot be read; it may be tried again.
-    pub(crate) fn look(&mut self) -> io::Result<bool> {
+    pub(crate) fn look(&mut self) -> io::Result<Looked> {
+        let mut left = LOOK_BYTES_MAX;
         loop {
             if let Some(open) = &mut self.open {
                 let (inode, current) = (open.inode, inode_of(&self.folder.join("current")));
-                if self.read_open()? {
-                    return Ok(true);
+                match self.read_open(&mut left)? {
+                    Looked::AllSeen => {}
+                    other => return Ok(other),
                 }
                 if current == Some(inode) {
-                    return Ok(false);
+                    return Ok(Looked::AllSeen);
                 }
                 // It was renamed before the last read, so nothing more will be written to it.
                 self.done.push(inode);
@@ -112,7 +128,7 @@ impl LogWatch {
             }
             match self.next_file()? {
                 Some(open) => self.open = Some(open),
-                None => return Ok(false),
+                None => return Ok(Looked::AllSeen),
             }
         }
     }
@@ -168,23 +184,25 @@ impl LogWatch {
         }
     }
 
-    fn read_open(&mut self) -> io::Result<bool> {
+    fn read_open(&mut self, left: &mut usize) -> io::Result<Looked> {
         loop {
             let Some(open) = &mut self.open else {
-                return Ok(false);
+                return Ok(Looked::AllSeen);
             };
             let room = LINE_BYTES_MAX.saturating_sub(open.tail.len());
             let mut limited = io::Read::take(&mut open.reader, room as u64 + 1);
-            if limited.read_until(b'\n', &mut open.tail)? == 0 {
-                return Ok(false);
-            }
+            let read = limited.read_until(b'\n', &mut open.tail)?;
             let whole = open.tail.last() == Some(&b'\n');
-            if !whole && open.tail.len() <= LINE_BYTES_MAX {
-                return Ok(false);
+            if read == 0 || (!whole && open.tail.len() <= LINE_BYTES_MAX) {
+                return Ok(Looked::AllSeen);
             }
             let line = std::mem::take(&mut open.tail);
             if self.matches(&line) {
-                return Ok(true);
+                return Ok(Looked::Match);
+            }
+            *left = left.saturating_sub(read);
+            if *left == 0 {
+                return Ok(Looked::More);
             }
         }
     }
@@ -260,13 +278,17 @@ mod tests {
         let log = Log::new();
         log.append(OLD);
         let mut watch = log.watch(Some(Mark::now(&log.layout, "a")), 0);
-        assert!(!watch.look().unwrap());
+        assert_eq!(watch.look().unwrap(), Looked::AllSeen);
         log.append(MISS);
-        assert!(!watch.look().unwrap());
+        assert_eq!(watch.look().unwrap(), Looked::AllSeen);
         log.append(&HIT[..40]);
-        assert!(!watch.look().unwrap(), "the line is not whole yet");
+        assert_eq!(
+            watch.look().unwrap(),
+            Looked::AllSeen,
+            "the line is not whole yet"
+        );
         log.append(&HIT[40..]);
-        assert!(watch.look().unwrap());
+        assert_eq!(watch.look().unwrap(), Looked::Match);
     }
 
     #[test]
@@ -278,9 +300,9 @@ mod tests {
             .unwrap()
             .as_millisecond();
         let mut watch = log.watch(None, since);
-        assert!(!watch.look().unwrap());
+        assert_eq!(watch.look().unwrap(), Looked::AllSeen);
         log.append(HIT);
-        assert!(watch.look().unwrap());
+        assert_eq!(watch.look().unwrap(), Looked::Match);
     }
 
     #[test]
@@ -288,21 +310,21 @@ mod tests {
         let log = Log::new();
         log.append(MISS);
         let mut watch = log.watch(Some(Mark::now(&log.layout, "a")), 0);
-        assert!(!watch.look().unwrap());
+        assert_eq!(watch.look().unwrap(), Looked::AllSeen);
         log.append(MISS);
         log.append("2026-06-01T00:00:00.000000001Z stdout P liste\n");
         log.rotate("2026-06-01T00-00-00.log");
         log.append("2026-06-01T00:00:00.000000001Z stdout F ning on 80\n");
-        assert!(watch.look().unwrap());
+        assert_eq!(watch.look().unwrap(), Looked::Match);
     }
 
     #[test]
     fn a_missing_log_and_garbage_are_no_match() {
         let log = Log::new();
         let mut watch = log.watch(Some(Mark::now(&log.layout, "a")), 0);
-        assert!(!watch.look().unwrap());
+        assert_eq!(watch.look().unwrap(), Looked::AllSeen);
         log.append("\u{0}\u{1}\n\nlistening on 80\n");
-        assert!(!watch.look().unwrap());
+        assert_eq!(watch.look().unwrap(), Looked::AllSeen);
         let mut file = File::options()
             .append(true)
             .open(log.layout.log("a"))
@@ -310,7 +332,7 @@ mod tests {
         file.write_all(&vec![b'x'; 3 * LINE_BYTES_MAX]).unwrap();
         file.write_all(b"\n\xff\xfe\n").unwrap();
         log.append(HIT);
-        assert!(watch.look().unwrap());
+        assert_eq!(watch.look().unwrap(), Looked::Match);
     }
 
     #[test]
@@ -318,5 +340,16 @@ mod tests {
         let log = Log::new();
         assert!(LogWatch::new(&log.layout, "a", "(", None, 0).is_err());
         assert!(LogWatch::new(&log.layout, "a", "(a{1000}){1000}", None, 0).is_err());
+    }
+
+    #[test]
+    fn a_look_ends_even_when_there_is_more() {
+        let log = Log::new();
+        let mut watch = log.watch(Some(Mark::now(&log.layout, "a")), 0);
+        log.append(&MISS.repeat(2 * LOOK_BYTES_MAX / MISS.len() + 2));
+        log.append(HIT);
+        assert_eq!(watch.look().unwrap(), Looked::More);
+        assert_eq!(watch.look().unwrap(), Looked::More);
+        assert_eq!(watch.look().unwrap(), Looked::Match);
     }
 }
