@@ -13,6 +13,7 @@ pub(super) fn run(setting: &Setting) -> Result<Vec<Figure>, Failure> {
     let kills = if setting.quick { 20 } else { SERVICES };
     let rig = Rig::new("restart", SERVICES)?;
     let bare = median(rig.bare_respawn_ms(kills)?);
+    let durable = median(rig.fsync_ms(kills)?);
     let eud = Eud::idle(setting, &rig)?;
     eud.up()?;
     let first = rig.wait_for(SERVICES)?;
@@ -30,7 +31,9 @@ pub(super) fn run(setting: &Setting) -> Result<Vec<Figure>, Failure> {
     let tail = percentile(times.clone(), 99);
     Ok(vec![
         Figure::promised("restart after kill -9", median(times), "ms", MEDIAN_MS_MAX).note(
-            format!("a bare parent takes {bare:.1} ms; medians of {kills}"),
+            format!(
+                "a bare parent takes {bare:.1} ms, an fsync {durable:.1} ms; medians of {kills}"
+            ),
         ),
         Figure::plain("  99th percentile", tail, "ms"),
     ])

@@ -3,6 +3,7 @@
 //! Invariants: every supervisor is given the same commands; a stamp file is read whole lines only.
 
 use std::fs;
+use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
@@ -130,6 +131,21 @@ impl Rig {
 }
 
 impl Rig {
+    /// What this disk takes to make a small file durable, in milliseconds, one value per try. Every
+    /// restart waits for two of these: the record of the end, and the intent to start again.
+    pub(crate) fn fsync_ms(&self, tries: usize) -> Result<Vec<f64>, Failure> {
+        let path = self.dir.path().join("durable");
+        let once = || {
+            let begun = processes::monotonic_ns();
+            let mut file = fs::File::create(&path)?;
+            file.write_all(&[b'x'; 300])?;
+            file.sync_all()?;
+            Ok(ms(processes::monotonic_ns().saturating_sub(begun)))
+        };
+        let times: std::io::Result<Vec<f64>> = (0..tries).map(|_| once()).collect();
+        times.map_err(|e| format!("{}: {e}", path.display()))
+    }
+
     /// The floor of a restart: a parent that waits for its child and starts it again, nothing else.
     /// Returns the milliseconds from each kill to the new process's stamp.
     pub(crate) fn bare_respawn_ms(&self, kills: usize) -> Result<Vec<f64>, Failure> {
