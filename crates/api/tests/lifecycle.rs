@@ -350,7 +350,7 @@ fn rotated_logs_are_compressed() {
 #[test]
 fn a_daemon_that_never_stops_talking_can_be_stopped_and_its_line_is_found() {
     let world = World::up(
-        "[daemons.a]\nshell = \"yes noise | head -c 20000000; echo here I am; exec yes\"\nready = { log = \"here I am\" }\n",
+        "[daemons.a]\nshell = \"yes noise | head -c 500000; echo here I am; exec yes\"\nready = { log = \"here I am\" }\n",
     );
     world.until_state("a", "ready");
     world.ok("daemon.stop", json!({"names": ["a"]}));

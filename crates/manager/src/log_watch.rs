@@ -218,6 +218,9 @@ impl LogWatch {
             return false;
         }
         let text = fields.next().unwrap_or_default();
+        if tag != "P" && self.partial.is_empty() {
+            return self.pattern.is_match(text);
+        }
         if self.partial.len() < LINE_BYTES_MAX {
             self.partial.push_str(text);
         }
