@@ -8,7 +8,7 @@ mod tour;
 use std::net::TcpListener;
 use std::os::fd::AsFd as _;
 use std::path::PathBuf;
-use std::process::Child;
+use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
 use eud_sys::signal::{Signal, SignalFd};
@@ -138,7 +138,11 @@ impl Demo {
     /// `eud down`, and the proof that nothing is left.
     fn leave(&self) -> Result<(), Failure> {
         self.title("eud down");
-        cmd::run(&mut self.fleet.eud(&["down"]))?;
+        let mut down = self.fleet.eud(&["down"]);
+        if cmd::run(&mut down).is_err() {
+            // Whoever read the output may have gone on the same Ctrl-C; the fleet goes down all the same.
+            cmd::run(down.stdout(Stdio::null()).stderr(Stdio::null()))?;
+        }
         // The manager has let go of everything when `eud down` returns, and is about to exit.
         let gone = || processes::that_name(&self.place).is_empty().then_some(());
         let patience = Duration::from_secs(2);
