@@ -49,7 +49,7 @@ pub(crate) fn manager(
         .open(&log)
         .map_err(|e| Error::file("open", &log, e))?;
     let said_before = stderr.metadata().map_or(0, |m| m.len());
-    let mut child = spawn(layout, fleet, profile, stderr)?;
+    let mut child = spawn(layout, fleet, profile, &stderr)?;
     let deadline = Instant::now() + ANSWER_LIMIT;
     loop {
         match Client::connect(&layout.socket()) {
@@ -63,14 +63,18 @@ pub(crate) fn manager(
             Err(ClientError::NotRunning { .. }) => {}
             Err(error) => return Err(error.into()),
         }
-        // One that ends well was second to another, which then answers.
-        if let Ok(Some(status)) = child.try_wait()
-            && !status.success()
-        {
-            return Err(Error::ManagerDied {
-                last_lines: last_words(&log, said_before),
-                log,
-            });
+        match child.try_wait() {
+            // One that ends well was second to another, which then answers; or was dying, and does not.
+            Ok(Some(status)) if status.success() => {
+                child = spawn(layout, fleet, profile, &stderr)?;
+            }
+            Ok(Some(_)) => {
+                return Err(Error::ManagerDied {
+                    last_lines: last_words(&log, said_before),
+                    log,
+                });
+            }
+            Ok(None) | Err(_) => {}
         }
         if Instant::now() >= deadline {
             return Err(Error::TimedOut {
@@ -89,8 +93,11 @@ fn spawn(
     layout: &Layout,
     fleet: &Path,
     profile: Option<&str>,
-    stderr: File,
+    stderr: &File,
 ) -> Result<Child, Error> {
+    let stderr = stderr
+        .try_clone()
+        .map_err(|e| Error::file("open", &layout.manager_log(), e))?;
     let program = std::env::current_exe()
         .map_err(|e| Error::Internal(format!("cannot tell where this program is: {e}")))?;
     let profile = profile.iter().flat_map(|name| ["--profile", name]);

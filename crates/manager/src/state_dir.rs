@@ -6,10 +6,17 @@
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::Write;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::time::{Duration, Instant};
 
 use crate::error::ManagerError;
 use crate::files::create_private_dir;
 use crate::layout::Layout;
+
+/// How long the lock is tried for. The kernel lets go of a killed process's only when the last of its threads
+/// has ended, and a client that looks whether it is held, holds it for a moment.
+const LOCK_PATIENCE: Duration = Duration::from_millis(500);
+/// Pause between two tries.
+const LOCK_PAUSE: Duration = Duration::from_millis(2);
 
 /// Held as long as the manager lives.
 #[derive(Debug)]
@@ -18,7 +25,7 @@ pub(crate) struct Taken {
     lock: File,
 }
 
-/// Creates the folder where needed, and takes it.
+/// Creates the folder where needed, and takes it. Blocks for as long as [`LOCK_PATIENCE`].
 ///
 /// # Errors
 /// [`ManagerError::AlreadyRunning`] when another manager has it, [`ManagerError::NotOurs`] when
@@ -45,7 +52,7 @@ pub(crate) fn take(layout: &Layout) -> Result<Taken, ManagerError> {
         .mode(0o600)
         .open(&path)
         .map_err(|e| ManagerError::file("open", &path, e))?;
-    match lock.try_lock() {
+    match lock_soon(&lock) {
         Ok(()) => {}
         Err(TryLockError::WouldBlock) => {
             let text = fs::read_to_string(layout.manager_pid()).unwrap_or_default();
@@ -61,6 +68,18 @@ pub(crate) fn take(layout: &Layout) -> Result<Taken, ManagerError> {
     create_private_dir(&layout.daemons())
         .map_err(|e| ManagerError::file("create", layout.daemons(), e))?;
     Ok(Taken { lock })
+}
+
+fn lock_soon(file: &File) -> Result<(), TryLockError> {
+    let deadline = Instant::now() + LOCK_PATIENCE;
+    loop {
+        match file.try_lock() {
+            Err(TryLockError::WouldBlock) if Instant::now() < deadline => {
+                std::thread::sleep(LOCK_PAUSE);
+            }
+            outcome => return outcome,
+        }
+    }
 }
 
 fn write_pid(layout: &Layout) -> Result<(), ManagerError> {

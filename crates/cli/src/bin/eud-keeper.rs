@@ -6,7 +6,10 @@
 #![no_main]
 
 /// Called by the C library.
-#[expect(unsafe_code, reason = "the name `main` is the C library's; this binary defines it once")]
+#[expect(
+    unsafe_code,
+    reason = "the name `main` is the C library's; this binary defines it once"
+)]
 #[unsafe(no_mangle)]
 pub extern "C" fn main() -> i32 {
     eud_keeper::main()
