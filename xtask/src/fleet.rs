@@ -52,13 +52,13 @@ impl Fleet {
 
     /// `eud -f FILE ARGS`, in the fleet file's folder.
     pub(crate) fn eud(&self, args: &[&str]) -> Command {
-        let mut command = match std::env::current_exe() {
-            Ok(me) if self.unblocks_signals => {
-                let mut command = Command::new(me);
-                command.arg("exec").arg(&self.eud);
-                command
-            }
-            _ => Command::new(&self.eud),
+        let mut command = if self.unblocks_signals {
+            // The path of this program may be gone: `cargo build` replaces it while it runs.
+            let mut command = Command::new("/proc/self/exe");
+            command.arg("exec").arg(&self.eud);
+            command
+        } else {
+            Command::new(&self.eud)
         };
         command.arg("-f").arg(&self.file).args(args);
         command.envs(self.env.iter().map(|(name, value)| (name, value)));
