@@ -196,6 +196,44 @@ fn what_a_dead_manager_left_behind_hinders_nobody() {
     stranger.lives();
 }
 
+/// A process that was killed keeps its locks until the last of its threads has ended.
+#[test]
+fn a_lock_that_a_dying_manager_still_holds_is_waited_for() {
+    let fleet = Fleet::up(&steady());
+    let daemon = fleet.process("a");
+    fleet.kill_manager();
+    let lock = fs::File::options()
+        .write(true)
+        .open(fleet.state().join("manager.lock"))
+        .unwrap();
+    let managers = || {
+        let of_fleet = crate::support::processes::of_fleet(fleet.state());
+        let words = |one: &Process| fs::read_to_string(format!("/proc/{}/cmdline", one.pid));
+        let is_manager =
+            |one: &Process| words(one).is_ok_and(|words| words.contains("\0manager\0"));
+        of_fleet.into_iter().filter(is_manager).collect::<Vec<_>>()
+    };
+    for outlast_the_first in [false, true] {
+        eventually("the lock", || lock.try_lock().ok());
+        let up = fleet
+            .command("up")
+            .stdout(std::process::Stdio::piped())
+            .spawn()
+            .unwrap();
+        let first = eventually("a manager that waits", || managers().pop());
+        if outlast_the_first {
+            first.until_gone();
+        }
+        lock.unlock().unwrap();
+        let ran = Ran::of("up", &up.wait_with_output().unwrap());
+        assert_eq!(ran.code, 0, "{ran}");
+        assert_eq!(fleet.process("a"), daemon);
+        fleet.kill_manager();
+    }
+    fleet.eud("up", 0);
+    fleet.down();
+}
+
 /// A small file system in memory, unmounted with the test.
 struct SmallDisk(PathBuf);
 
@@ -237,13 +275,14 @@ impl Drop for SmallDisk {
 
 #[test]
 fn a_full_disk_is_told_refuses_what_it_cannot_keep_and_loses_no_line() {
-    let mut fleet =
-        Fleet::new(&(diarist("a", "--every 2 --width 200", "") + &diarist("b", "", "")));
-    let path = fleet.path().join("disk");
-    let Some(disk) = SmallDisk::at(&path, "24m") else {
+    // Before the fleet, so that it is there until nobody of the fleet is left.
+    let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+    let Some(disk) = SmallDisk::at(folder.path(), "24m") else {
         return;
     };
-    fleet.set_state(&path.join("state"));
+    let mut fleet =
+        Fleet::new(&(diarist("a", "--every 2 --width 200", "") + &diarist("b", "", "")));
+    fleet.set_state(&folder.path().join("state"));
     fleet.eud("up", 0);
     let before = Before::of(&fleet);
     disk.fill();
@@ -277,8 +316,6 @@ fn a_full_disk_is_told_refuses_what_it_cannot_keep_and_loses_no_line() {
     for name in ["a", "b"] {
         fleet.diary(name).agrees_with_runs(&fleet.runs(name));
     }
-    drop(fleet);
-    drop(disk);
 }
 
 /// One daemon that cannot start, beside one that can.

@@ -9,7 +9,7 @@ use crate::support::binaries::diarist;
 use crate::support::fleet::Fleet;
 use crate::support::processes::Process;
 use crate::support::wire::Wire;
-use crate::support::{Dice, PATIENCE, eventually, log};
+use crate::support::{Dice, PATIENCE, alone, eventually, log};
 
 /// How often the manager is killed; `EUD_KILLS` changes it.
 const KILLS: usize = 100;
@@ -92,6 +92,7 @@ fn percentile(sorted: &[Duration], percent: usize) -> Duration {
 #[test]
 fn nothing_is_lost_when_the_manager_is_killed_a_hundred_times() {
     let kills = std::env::var("EUD_KILLS").map_or(KILLS, |n| n.parse().unwrap());
+    let _alone = alone();
     let fleet = Fleet::new(&fleet_text());
     fleet.eud("up --wait 0s", 0);
     for unit in units() {

@@ -14,6 +14,7 @@
 mod adoption;
 mod bad_input;
 mod kill_nine;
+mod many;
 mod seed_defects;
 mod support;
 mod tree_kill;

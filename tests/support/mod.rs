@@ -29,6 +29,15 @@ pub(crate) fn eventually<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> 
     }
 }
 
+/// Keeps tests that ask much of the machine apart, while it is held.
+#[must_use]
+pub(crate) fn alone() -> std::fs::File {
+    let path = concat!(env!("CARGO_TARGET_TMPDIR"), "/alone.lock");
+    let file = std::fs::File::create(path).unwrap();
+    file.lock().unwrap();
+    file
+}
+
 /// Milliseconds since the epoch of an RFC 3339 time in UTC.
 #[track_caller]
 pub(crate) fn epoch_ms(text: &str) -> u64 {
