@@ -5,7 +5,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use eud_api::client::Client;
+use eud_api::client::{Client, ClientError};
 use eud_api::protocol::Info;
 use eud_core::io::Accepted;
 use eud_core::record::Desired;
@@ -62,9 +62,9 @@ fn connect_or_start(
     profile: Option<&str>,
 ) -> Result<(Client, bool), Error> {
     let layout = context.layout()?;
-    match context.client() {
-        Ok(client) => Ok((client, false)),
-        Err(Error::NoManager { why: None, .. }) => {
+    match answering(context)? {
+        Some(client) => Ok((client, false)),
+        None => {
             let client = launch::manager(&layout, file, profile)?;
             if !context.common.json {
                 let pid = std::fs::read_to_string(layout.manager_pid()).unwrap_or_default();
@@ -78,7 +78,20 @@ fn connect_or_start(
             }
             Ok((client, true))
         }
-        Err(error) => Err(error),
+    }
+}
+
+/// The manager, if it answers. One that was killed a moment ago may still be connected to.
+fn answering(context: &Context) -> Result<Option<Client>, Error> {
+    let mut client = match context.client() {
+        Ok(client) => client,
+        Err(Error::NoManager { why: None, .. }) => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    match client.call::<serde_json::Value>("ping", &json!({})) {
+        Ok(_) => Ok(Some(client)),
+        Err(ClientError::Closed { .. }) => Ok(None),
+        Err(error) => Err(error.into()),
     }
 }
 
