@@ -328,12 +328,14 @@ fn last_log(layout: &Layout, daemon: &DaemonView) -> Vec<String> {
     shown.collect()
 }
 
-/// 1 when something is not as asked, 6 when only time ran out, else 0. Not waiting is not running
-/// out.
+/// 1 when something is not as asked, 4 when the manager ended before it was, 6 when only time ran
+/// out, else 0. Not waiting is not running out.
 pub(crate) fn exit_code(outcome: &Outcome, limit: Duration) -> u8 {
     let any = |verdict| !limit.is_zero() && outcome.with(verdict).next().is_some();
     if any(Verdict::Bad) {
         code::NOT_AS_ASKED
+    } else if any(Verdict::Open) && outcome.manager_gone {
+        code::NO_MANAGER
     } else if any(Verdict::Open) {
         code::TIMED_OUT
     } else {
