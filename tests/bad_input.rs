@@ -234,6 +234,48 @@ fn a_lock_that_a_dying_manager_still_holds_is_waited_for() {
     fleet.down();
 }
 
+/// One that was killed a moment ago does so.
+#[test]
+fn who_accepts_and_never_answers_is_no_manager() {
+    let fleet = Fleet::up(&steady());
+    let daemon = fleet.process("a");
+    fleet.kill_manager();
+    let socket = fleet.state().join("eud.sock");
+    fs::remove_file(&socket).unwrap();
+    let dying = std::os::unix::net::UnixListener::bind(&socket).unwrap();
+    std::thread::spawn(move || dying.incoming().for_each(drop));
+    fleet.eud("up", 0);
+    assert_eq!(fleet.process("a"), daemon);
+    fleet.down();
+}
+
+#[test]
+fn up_and_down_at_once_end_in_one_of_the_two() {
+    let fleet = Fleet::up(&steady());
+    for _ in 0..10 {
+        let quiet = |line: &str| {
+            let mut command = fleet.command(line);
+            command
+                .stdout(std::process::Stdio::piped())
+                .stderr(std::process::Stdio::piped());
+            command.spawn().unwrap()
+        };
+        let (down, up) = (quiet("down"), quiet("up"));
+        let [down, up] = [("down", down), ("up", up)]
+            .map(|(line, child)| Ran::of(line, &child.wait_with_output().unwrap()));
+        // Each is done, or came too late or too early, and says so.
+        assert!([0, 4, 7].contains(&down.code), "{down}");
+        assert!([0, 1, 4, 7].contains(&up.code), "{up}");
+        fleet.eud("up", 0);
+        assert!(fleet.process("a").is_alive());
+    }
+    fleet.down();
+    let diary = fleet.diary("a");
+    diary.was_alone();
+    diary.agrees_with_log(&fleet.folder_of("a"));
+    diary.agrees_with_runs(&fleet.runs("a"));
+}
+
 /// A small file system in memory, unmounted with the test.
 struct SmallDisk(PathBuf);
 
