@@ -32,6 +32,8 @@ pub(crate) async fn beat(handle: Handle, started_mono_ms: u64) {
         });
         let written = durable::write(&path, format!("{beat}\n").as_bytes(), Depth::Kernel);
         report(&handle.problems, &path, written);
+        // What a start or a storm needed for a moment is not kept for months.
+        eud_sys::heap::give_back();
         tokio::time::sleep(Duration::from_millis(HEARTBEAT_MS)).await;
     }
 }

@@ -22,6 +22,7 @@ pub mod cgroup;
 pub mod clock;
 pub mod durable;
 pub mod fd;
+pub mod heap;
 pub mod memory;
 pub mod net;
 pub mod process;

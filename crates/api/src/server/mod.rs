@@ -77,6 +77,7 @@ pub fn run(options: Options) -> Result<ExitOutcome, ServerError> {
 /// # Errors
 /// As [`run`].
 pub fn run_then(options: Options, ready: impl FnOnce(&Handle)) -> Result<ExitOutcome, ServerError> {
+    eud_sys::heap::share_one();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(WORKER_THREADS)
         .max_blocking_threads(BLOCKING_THREADS_MAX)
