@@ -13,6 +13,8 @@
 
 mod adoption;
 mod bad_input;
+mod chaos;
+mod checkers;
 mod kill_nine;
 mod many;
 mod seed_defects;

@@ -40,7 +40,8 @@ fn nobody_lives(tree: &[Process]) {
     assert!(left.is_empty(), "survivors: {left:?}");
 }
 
-/// A family that looks like the daemon's: same program, words, folder, user and unit. It ends with the test.
+/// A family that looks like the daemon's: same program, words, folder, user and unit. It ends with
+/// the test.
 struct Bystander {
     child: Child,
     family: Vec<Process>,

@@ -9,8 +9,8 @@ use crate::support::eventually;
 use crate::support::fleet::{Fleet, diarist};
 use crate::support::processes::Stranger;
 
-/// A process was known by a pattern of its command line: an editor on the script counted as the daemon, and so
-/// did the shell that looked for it.
+/// A process was known by a pattern of its command line: an editor on the script counted as the
+/// daemon, and so did the shell that looked for it.
 #[test]
 fn a_stopped_daemon_is_stopped_although_others_have_its_words() {
     let fleet = Fleet::new("[daemons.a]\ncommand = [\"sh\", \"bin/work.sh\"]\n");
@@ -171,7 +171,8 @@ fn of_many_managers_at_once_one_decides() {
     }
 }
 
-/// A reload built everything anew beside the old: work was done twice, and two of them wrote the same file.
+/// A reload built everything anew beside the old: work was done twice, and two of them wrote the
+/// same file.
 #[test]
 fn a_hundred_hangups_double_nothing() {
     let fleet = Fleet::up(

@@ -86,8 +86,8 @@ fn a_profile_that_names_nobody_is_refused_when_it_is_written() {
     assert!(fleet.diary("worker").starts.is_empty());
 }
 
-/// Degraded units were tried again after ten seconds instead of thirty minutes, because another loop overwrote
-/// their state.
+/// Degraded units were tried again after ten seconds instead of thirty minutes, because another
+/// loop overwrote their state.
 #[test]
 fn a_cool_down_is_cut_short_by_nobody_but_a_person() {
     let restart = format!("restart = {{ limit = 3, cool_down = \"1h\", {SOON} }}");
@@ -131,8 +131,8 @@ fn a_daemon_that_always_fails_is_held_and_says_so() {
     fleet.down();
 }
 
-/// Daemons that ran to completion were launched again each tick, and the restarts counted there kept others from
-/// being restarted.
+/// Daemons that ran to completion were launched again each tick, and the restarts counted there
+/// kept others from being restarted.
 #[test]
 fn what_runs_to_completion_is_done_and_never_a_restart() {
     let mut text = diarist(

@@ -174,8 +174,8 @@ fn a_fleet_that_is_nearly_all_down_is_not_called_well() {
     fleet.down();
 }
 
-/// Ready was set the moment a daemon was scheduled; a restart had succeeded when the process was alive two
-/// seconds later.
+/// Ready was set the moment a daemon was scheduled; a restart had succeeded when the process was
+/// alive two seconds later.
 #[test]
 fn alive_is_not_ready_and_nobody_who_needs_it_is_started() {
     let text = diarist("base", "", "ready = { file = \"proof\" }")
@@ -198,7 +198,8 @@ fn alive_is_not_ready_and_nobody_who_needs_it_is_started() {
     fleet.down();
 }
 
-/// A script under `set -e` died at its first increment, its trap exited with 0, and that was success.
+/// A script under `set -e` died at its first increment, its trap exited with 0, and that was
+/// success.
 #[test]
 fn an_exit_with_0_of_a_service_is_an_end_and_not_health() {
     let shell = "trap 'exit 0' EXIT; set -e; N=0; ((N++)); while :; do sleep 1; done";

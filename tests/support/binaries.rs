@@ -1,8 +1,9 @@
 //! Where the programs under test are.
 //!
 //! Purpose: fresh binaries, the same ones for the whole test run, whoever builds meanwhile.
-//! Invariants: what is tested was built from the sources as they were when the run began; `EUD_TESTS_BIN` names
-//! a folder with other ones (a release, a distribution), which are taken as they are.
+//! Invariants: what is tested was built from the sources as they were when the run began;
+//! `EUD_TESTS_BIN` names a folder with other ones (a release, a distribution), which are taken as
+//! they are.
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};

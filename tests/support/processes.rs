@@ -104,8 +104,8 @@ pub(crate) fn all() -> impl Iterator<Item = Process> {
         .filter_map(Process::of)
 }
 
-/// Everybody who belongs to the fleet with this state directory: its managers, keepers, commands and what these
-/// started, known by their command line, working folder or environment.
+/// Everybody who belongs to the fleet with this state directory: its managers, keepers, commands
+/// and what these started, known by their command line, working folder or environment.
 pub(crate) fn of_fleet(state: &Path) -> Vec<Process> {
     let state = state.as_os_str().as_bytes();
     let mark = [b"EUD_STATE=", state].concat();

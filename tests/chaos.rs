@@ -1,0 +1,208 @@
+//! Everybody is killed at any time, while people give orders.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use rustix::process::Signal;
+use serde_json::json;
+
+use crate::support::fleet::{Fleet, diarist};
+use crate::support::processes::Process;
+use crate::support::wire::Wire;
+use crate::support::{Dice, PATIENCE, alone};
+
+/// Steps of a test; `EUD_CHAOS` changes it, `EUD_SEED` the seed.
+const STEPS: usize = 120;
+const UNITS: u64 = 10;
+
+/// What a unit shall be by what was acknowledged last.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Wanted {
+    Up,
+    Down,
+    Held,
+}
+
+fn fleet_text() -> String {
+    let rest = "restart = { limit = 0, backoff = { initial = \"1ms\", max = \"40ms\" } }\n\
+                stop = { grace = \"150ms\" }\nlog = { max_size = \"16KiB\", keep = 1000 }";
+    let unit = |n: u64| {
+        let nature = match n % 5 {
+            0 => "--family",
+            1 => "--ignore-term",
+            2 => "--odds 40 --code 3,4,5",
+            3 => "--every 2 --stderr-each 3",
+            _ => "--lines 5",
+        };
+        diarist(
+            &format!("d{n}"),
+            &format!("--every 15 --seed {n} {nature}"),
+            rest,
+        )
+    };
+    (0..UNITS).map(unit).collect()
+}
+
+struct Chaos {
+    fleet: Fleet,
+    dice: Dice,
+    wanted: BTreeMap<String, Wanted>,
+    done: Vec<String>,
+}
+
+impl Chaos {
+    fn step(&mut self) {
+        let name = format!("d{}", self.dice.below(UNITS));
+        let what = self.dice.below(100);
+        self.done.push(format!("{what} {name}"));
+        match what {
+            0..15 => self.kill_manager(),
+            15..30 => {
+                self.live(&name)
+                    .and_then(parent)
+                    .map(|keeper| keeper.signal(Signal::KILL));
+            }
+            30..45 => {
+                self.live(&name).map(|command| command.signal(Signal::KILL));
+            }
+            45..60 => self.order("daemon.stop", &name, Some(Wanted::Down)),
+            60..80 => self.order("daemon.start", &name, Some(Wanted::Up)),
+            80..85 => self.order("daemon.restart", &name, Some(Wanted::Up)),
+            85..90 => self.order("daemon.hold", &name, Some(Wanted::Held)),
+            90..96 => self.order("daemon.release", &name, None),
+            96..98 => {
+                Process::of(self.wire().peer()).map(|manager| manager.signal(Signal::HUP));
+            }
+            _ => std::thread::sleep(Duration::from_millis(self.dice.below(100))),
+        }
+        if self.dice.below(3) == 0 {
+            std::thread::sleep(Duration::from_millis(self.dice.below(60)));
+        }
+    }
+
+    /// The command of a unit, by its own diary.
+    fn live(&self, name: &str) -> Option<Process> {
+        let diary = self.fleet.diary(name);
+        diary
+            .starts
+            .last()
+            .map(|start| start.process)
+            .filter(|process| process.is_alive())
+    }
+
+    fn wire(&self) -> Wire {
+        Wire::to(self.fleet.state()).unwrap_or_else(|e| panic!("{e}: {:?}", self.done))
+    }
+
+    fn kill_manager(&mut self) {
+        self.fleet.kill_manager();
+        let up = self.fleet.run("up --wait 0s");
+        assert_eq!(up.code, 0, "{up}: {:?}", self.done);
+    }
+
+    /// Gives an order; what is acknowledged is wanted from then on.
+    fn order(&mut self, method: &str, name: &str, wanted: Option<Wanted>) {
+        let held = self.wanted[name] == Wanted::Held;
+        match (self.wire().call(method, &json!({"names": [name]})), wanted) {
+            (Ok(_), Some(wanted)) if held && wanted != Wanted::Held => {
+                assert_eq!(method, "daemon.stop", "{method} of {name}, which is held");
+            }
+            (Ok(_), Some(wanted)) => {
+                self.wanted.insert(name.to_owned(), wanted);
+            }
+            // What was wanted before the hold is asked for anew.
+            (Ok(_), None) => {
+                if held {
+                    self.order("daemon.stop", name, Some(Wanted::Down));
+                    self.wanted.insert(name.to_owned(), Wanted::Down);
+                }
+            }
+            (Err(refused), _) => assert_eq!(refused["code"], 1, "{method} {name}: {refused}"),
+        }
+    }
+
+    /// Everything becomes what was acknowledged, and stays so.
+    fn settles(&self) {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let status = self.fleet.status();
+            let wrong: Vec<_> = status["daemons"]
+                .as_array()
+                .unwrap()
+                .iter()
+                .filter(|unit| {
+                    let name = unit["name"].as_str().unwrap();
+                    let expected: &[&str] = match self.wanted[name] {
+                        Wanted::Up => &["up", "backoff", "starting"],
+                        Wanted::Down => &["stopped"],
+                        Wanted::Held => &["held"],
+                    };
+                    let lives = self.live(name).is_some();
+                    let is_state = expected.iter().any(|state| unit["state"] == *state);
+                    !is_state || (lives && self.wanted[name] != Wanted::Up)
+                })
+                .collect();
+            if wrong.is_empty() {
+                return;
+            }
+            assert!(
+                Instant::now() < deadline,
+                "{wrong:?}\n{:?}\n{:?}",
+                self.wanted,
+                self.done
+            );
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+}
+
+fn parent(of: Process) -> Option<Process> {
+    let text = std::fs::read_to_string(format!("/proc/{}/status", of.pid)).ok()?;
+    let parent = text
+        .lines()
+        .find_map(|line| line.strip_prefix("PPid:"))?
+        .trim()
+        .parse()
+        .ok()?;
+    let words = std::fs::read_to_string(format!("/proc/{parent}/cmdline")).ok()?;
+    // Once the keeper is gone, the parent is somebody else.
+    words
+        .contains("eud-keeper")
+        .then(|| Process::of(parent))
+        .flatten()
+}
+
+#[test]
+fn any_mixture_of_deaths_and_orders_ends_as_acknowledged() {
+    let number = |name: &str, default| std::env::var(name).map_or(default, |n| n.parse().unwrap());
+    let (steps, seed) = (number("EUD_CHAOS", STEPS), number("EUD_SEED", 1));
+    let _alone = alone();
+    let fleet = Fleet::new(&fleet_text());
+    fleet.eud("up --wait 0s", 0);
+    let wanted = (0..UNITS).map(|n| (format!("d{n}"), Wanted::Up)).collect();
+    let mut chaos = Chaos {
+        fleet,
+        dice: Dice(seed as u64),
+        wanted,
+        done: Vec::new(),
+    };
+    for _ in 0..steps {
+        chaos.step();
+    }
+    chaos.settles();
+    let fleet = &chaos.fleet;
+    fleet.down();
+    let mut starts = 0;
+    for n in 0..UNITS {
+        let name = format!("d{n}");
+        let diary = fleet.diary(&name);
+        diary.was_alone();
+        diary.agrees_with_log(&fleet.folder_of(&name));
+        diary.agrees_with_disturbed_runs(&fleet.runs(&name));
+        for start in &diary.starts {
+            assert!(!start.process.is_alive() && start.family.iter().all(|one| !one.is_alive()));
+        }
+        starts += diary.starts.len();
+    }
+    eprintln!("{starts} starts");
+}
