@@ -140,7 +140,8 @@ impl Demo {
         self.title("eud down");
         let mut down = self.fleet.eud(&["down"]);
         if cmd::run(&mut down).is_err() {
-            // Whoever read the output may have gone on the same Ctrl-C; the fleet goes down all the same.
+            // Whoever read the output may have gone on the same Ctrl-C; the fleet goes down all the
+            // same.
             cmd::run(down.stdout(Stdio::null()).stderr(Stdio::null()))?;
         }
         // The manager has let go of everything when `eud down` returns, and is about to exit.

@@ -420,7 +420,8 @@ mod tests {
         };
         assert_eq!((unit.as_str(), reason.as_str()), ("a", "b"));
 
-        let unknown = "{\"id\":null,\"error\":{\"code\":3,\"message\":\"m\",\"data\":{\"term\":\"x\",\"suggestion\":null}}}\n";
+        let unknown = "{\"id\":null,\"error\":{\"code\":3,\"message\":\"m\",\
+            \"data\":{\"term\":\"x\",\"suggestion\":null}}}\n";
         assert!(matches!(
             call(unknown),
             Err(ClientError::Unknown { selector, .. }) if selector == "x"

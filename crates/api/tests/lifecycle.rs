@@ -330,7 +330,8 @@ fn a_frozen_keeper_does_not_keep_a_fleet_from_going_down() {
 #[test]
 fn rotated_logs_are_compressed() {
     let world = World::up(
-        "[daemons.a]\nshell = \"seq 100000; exec sleep 1000\"\nlog = { max_size = \"100kB\", keep = 3, compress = true }\n",
+        "[daemons.a]\nshell = \"seq 100000; exec sleep 1000\"\n\
+         log = { max_size = \"100kB\", keep = 3, compress = true }\n",
     );
     let folder = world.state().join("daemons/a/log");
     let names = || -> Vec<String> {
@@ -350,7 +351,8 @@ fn rotated_logs_are_compressed() {
 #[test]
 fn a_daemon_that_never_stops_talking_can_be_stopped_and_its_line_is_found() {
     let world = World::up(
-        "[daemons.a]\nshell = \"yes noise | head -c 500000; echo here I am; exec yes\"\nready = { log = \"here I am\" }\n",
+        "[daemons.a]\nshell = \"yes noise | head -c 500000; echo here I am; exec yes\"\n\
+         ready = { log = \"here I am\" }\n",
     );
     world.until_state("a", "ready");
     world.ok("daemon.stop", json!({"names": ["a"]}));

@@ -145,7 +145,9 @@ fn secrets_reach_the_command_and_nothing_else() {
         test "$FROM_FILE" = "$(cat token)" && test "$FROM_ENV" = "$(cat other)" \
             && test "$FROM_COMMAND" = "$(cat third)" && exec sleep 1000"""
         restart = "never"
-        env = { FROM_FILE = { file = "token" }, FROM_ENV = { env = "SECRET_SOURCE" }, FROM_COMMAND = { command = ["cat", "third"] } }
+        env.FROM_FILE = { file = "token" }
+        env.FROM_ENV = { env = "SECRET_SOURCE" }
+        env.FROM_COMMAND = { command = ["cat", "third"] }
         ready = { exec = ["sh", "-c", "test \"$FROM_COMMAND\" = \"$(cat third)\""] }
         "#,
     );
@@ -184,7 +186,8 @@ fn secrets_reach_the_command_and_nothing_else() {
 #[test]
 fn a_secret_that_cannot_be_had_is_named_without_its_value() {
     launch_fails(
-        "[daemons.a]\ncommand = \"sleep 1\"\nrestart = \"never\"\nenv = { TOKEN = { command = [\"sh\", \"-c\", \"echo hunter2; exit 3\"] } }\n",
+        "[daemons.a]\ncommand = \"sleep 1\"\nrestart = \"never\"\n\
+         env = { TOKEN = { command = [\"sh\", \"-c\", \"echo hunter2; exit 3\"] } }\n",
         &["TOKEN", "exited with code 3"],
     );
 }

@@ -178,9 +178,9 @@ fn half_a_line_and_ten_megabytes_are_answered_and_closed() {
 fn batches_and_notifications_are_answered_as_the_specification_says() {
     let world = World::up(ONE);
     let mut wire = world.wire();
-    wire.send(
-        br#"[{"jsonrpc":"2.0","method":"ping","id":"x"},{"jsonrpc":"2.0","method":"ping"},7,{"jsonrpc":"2.0","method":"no","id":null}]"#,
-    );
+    wire.send(br#"[{"jsonrpc":"2.0","method":"ping","id":"x"},"#);
+    wire.send(br#"{"jsonrpc":"2.0","method":"ping"},7,"#);
+    wire.send(br#"{"jsonrpc":"2.0","method":"no","id":null}]"#);
     wire.send(b"\n");
     let answer = wire.line().unwrap();
     let answers = answer.as_array().unwrap();

@@ -64,7 +64,8 @@ pub(crate) fn manager(
             Err(error) => return Err(error.into()),
         }
         match child.try_wait() {
-            // One that ends well was second to another, which then answers; or was dying, and does not.
+            // One that ends well was second to another, which then answers; or was dying, and does
+            // not.
             Ok(Some(status)) if status.success() => {
                 child = spawn(layout, fleet, profile, &stderr)?;
             }

@@ -312,7 +312,8 @@ fn hints_are_about_keys_that_do_not_exist() {
     }
 }
 
-/// Violations of the part of JSON Schema that [`schema`] uses; any other keyword is a violation itself.
+/// Violations of the part of JSON Schema that [`schema`] uses; any other keyword is a violation
+/// itself.
 fn violations(root: &Value, schema: &Value, value: &Value, path: &str) -> Vec<String> {
     let mut found = Vec::new();
     let object = schema.as_object().unwrap();

@@ -79,8 +79,8 @@ impl Profiles<'_> {
         members
     }
 
-    /// Whether the profiles are few and shallow enough to look at each term. The terms of a contained profile
-    /// count each time.
+    /// Whether the profiles are few and shallow enough to look at each term. The terms of a
+    /// contained profile count each time.
     fn bounded(&self, report: &mut Report) -> bool {
         let mut total = 0_usize;
         let mut costs = BTreeMap::new();
@@ -109,8 +109,8 @@ impl Profiles<'_> {
         true
     }
 
-    /// Terms that are looked at to expand a profile, and how deep it contains others; `None` when too deep. A
-    /// cycle counts nothing: it is reported by itself.
+    /// Terms that are looked at to expand a profile, and how deep it contains others; `None` when
+    /// too deep. A cycle counts nothing: it is reported by itself.
     fn cost<'n>(
         &'n self,
         name: &'n str,

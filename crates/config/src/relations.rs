@@ -41,8 +41,8 @@ pub(crate) fn check(all: &Declarations, report: &mut Report) {
     waiting_cycles(all, report);
 }
 
-/// Checks that need no other file: repeated entries, ports, names, numbers. Answers whether there are few
-/// enough daemons to look at what they say about each other.
+/// Checks that need no other file: repeated entries, ports, names, numbers. Answers whether there
+/// are few enough daemons to look at what they say about each other.
 pub(crate) fn check_alone(all: &Declarations, report: &mut Report) -> bool {
     for declared in all.values() {
         repeated(declared, report);

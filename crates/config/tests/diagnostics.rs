@@ -1,5 +1,6 @@
 //! Golden diagnostics: each file `tests/bad/*.toml` and folder `tests/bad/*/` is a fleet with
-//! something wrong, and `*.out` beside it what is said about it. `EUD_BLESS=1` rewrites the expectations.
+//! something wrong, and `*.out` beside it what is said about it. `EUD_BLESS=1` rewrites the
+//! expectations.
 
 #![expect(
     clippy::unwrap_used,

@@ -179,7 +179,8 @@ fn the_starter_without_its_comment_signs_is_accepted() {
         lines.push(code.unwrap_or(line).to_owned());
     }
     let mut whole = lines.join("\n");
-    // The commented sections come after the example; keys of [fleet] and [defaults] stay where they are.
+    // The commented sections come after the example; keys of [fleet] and [defaults] stay where they
+    // are.
     whole = whole.replace("include = [\"conf.d/*.toml\"]", "include = []");
     let loaded = text(&whole);
     let web = &loaded.fleet.daemons["web"];

@@ -84,7 +84,8 @@ fn compress(path: &Path) -> io::Result<()> {
     }
     eud_sys::durable::sync_folder_of(&target)?;
     match fs::remove_file(path) {
-        // The keeper has removed it meanwhile as one too many: then its compressed form is one too many.
+        // The keeper has removed it meanwhile as one too many: then its compressed form is one too
+        // many.
         Err(e) if e.kind() == io::ErrorKind::NotFound => fs::remove_file(&target),
         removed => removed,
     }

@@ -42,7 +42,8 @@ pub struct ExitOutcome {
     pub failed: Vec<String>,
     /// The daemons were left running.
     pub kept_daemons: bool,
-    /// The engine ended by a fault of ours. The daemons go on under their keepers; a new manager takes them back.
+    /// The engine ended by a fault of ours. The daemons go on under their keepers; a new manager
+    /// takes them back.
     pub crashed: bool,
 }
 

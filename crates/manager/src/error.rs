@@ -100,7 +100,10 @@ pub enum CommandError {
     #[error("{0}")]
     Selector(SelectError),
     /// A selector that must mean one unit means another number of them.
-    #[error("`{name}` means {count} units, not one{}", example.as_ref().map(|unit| format!("; try `{unit}`")).unwrap_or_default())]
+    #[error(
+        "`{name}` means {count} units, not one{}",
+        example.as_ref().map(|unit| format!("; try `{unit}`")).unwrap_or_default()
+    )]
     NotOne {
         /// As given.
         name: String,

@@ -125,7 +125,8 @@ impl Link {
             self.state.log_unread = true;
         }
         loop {
-            // In no fixed order: a daemon that talks without end must not keep a stop from being asked for.
+            // In no fixed order: a daemon that talks without end must not keep a stop from being
+            // asked for.
             tokio::select! {
                 heard = line.hear() => match heard {
                     Heard::Said(Said::Ended { record }) if record.run == self.key.run => {

@@ -17,7 +17,8 @@ use crate::layout::Layout;
 /// Longest piece of a line that is matched, in bytes.
 const LINE_BYTES_MAX: usize = 64 << 10;
 
-/// Most bytes of one look, so that a daemon that writes without end does not hold its looker for ever.
+/// Most bytes of one look, so that a daemon that writes without end does not hold its looker for
+/// ever.
 const LOOK_BYTES_MAX: usize = 4 << 20;
 
 /// Largest compiled pattern, in bytes.

@@ -101,51 +101,21 @@ impl Manager {
         let started = clock::now();
         findings.compare(&fleet);
         store.apply(&findings.assume_wanted(&fleet, started.wall_ms))?;
-        diary.note(&format!(
-            "manager {} started, pid {}",
-            options.version,
-            std::process::id()
-        ));
-        for note in &findings.notes {
-            diary.note(note);
-        }
+        note_start(&diary, &options.version, &findings);
         if options.as_pid1 {
-            eud_sys::reap::become_subreaper().map_err(|source| ManagerError::System {
-                what: "inherit orphans",
-                source,
-            })?;
+            eud_sys::reap::become_subreaper().map_err(system("inherit orphans"))?;
         }
         let (inputs, inputs_out) = mpsc::channel(INPUTS_MAX);
         let (asks, asks_out) = mpsc::channel(ASKS_MAX);
         let (transitions, _) = broadcast::channel(SUBSCRIBER_LAG_MAX);
-        let info = Arc::new(Info {
-            pid: std::process::id(),
-            version: options.version.clone(),
-            started_at: clock::rfc3339(started.wall_ms),
-            layout: layout.clone(),
-            fleet_path: options.fleet_path.clone(),
-            foreground: options.foreground,
-        });
+        let info = Arc::new(info_of(&options, &layout, started.wall_ms));
         let handle = Handle {
             asks,
             transitions: transitions.clone(),
             info: Arc::clone(&info),
             problems: problems.clone(),
         };
-        let system = |what| move |source| ManagerError::System { what, source };
-        let context = Arc::new(Context {
-            layout,
-            diary: Arc::clone(&diary),
-            inputs,
-            reaper: Reaper::default(),
-            compressor: Compressor::start(Arc::clone(&diary), problems.clone())
-                .map_err(system("start a thread"))?,
-            keeper,
-            surroundings: Arc::default(),
-            boot_id: eud_sys::process::boot_id().map_err(system("read the boot id"))?,
-            nofile: raise_open_files(),
-            umask: own_umask(),
-        });
+        let context = Arc::new(context(layout, &diary, inputs, keeper, &problems)?);
         let launcher = Launcher::start(Arc::clone(&context)).map_err(system("start a thread"))?;
         let hands = Hands::new(
             Arc::clone(&context),
@@ -258,6 +228,53 @@ fn begin(
     up
 }
 
+fn note_start(diary: &Diary, version: &str, findings: &Findings) {
+    diary.note(&format!(
+        "manager {version} started, pid {}",
+        std::process::id()
+    ));
+    for note in &findings.notes {
+        diary.note(note);
+    }
+}
+
+fn info_of(options: &Options, layout: &Layout, started_ms: i64) -> Info {
+    Info {
+        pid: std::process::id(),
+        version: options.version.clone(),
+        started_at: clock::rfc3339(started_ms),
+        layout: layout.clone(),
+        fleet_path: options.fleet_path.clone(),
+        foreground: options.foreground,
+    }
+}
+
+fn system(what: &'static str) -> impl Fn(std::io::Error) -> ManagerError {
+    move |source| ManagerError::System { what, source }
+}
+
+fn context(
+    layout: Layout,
+    diary: &Arc<Diary>,
+    inputs: mpsc::Sender<Input>,
+    keeper: PathBuf,
+    problems: &Problems,
+) -> Result<Context, ManagerError> {
+    Ok(Context {
+        layout,
+        diary: Arc::clone(diary),
+        inputs,
+        reaper: Reaper::default(),
+        compressor: Compressor::start(Arc::clone(diary), problems.clone())
+            .map_err(system("start a thread"))?,
+        keeper,
+        surroundings: Arc::default(),
+        boot_id: eud_sys::process::boot_id().map_err(system("read the boot id"))?,
+        nofile: raise_open_files(),
+        umask: own_umask(),
+    })
+}
+
 /// The engine gets a thread of its own: it may block on the database.
 fn run_engine(engine: Engine) -> std::io::Result<oneshot::Receiver<ExitOutcome>> {
     let runtime = tokio::runtime::Handle::current();
@@ -301,8 +318,8 @@ fn spawn_tasks(
         tasks.spawn(shut_down_on(stop, handle.clone(), Arc::clone(&diary)));
     }
     tasks.spawn(reload_on(hangup, handle.clone(), diary));
-    // Their default is to end the process. They are caught, not ignored, because what is ignored stays so in
-    // the commands of probes.
+    // Their default is to end the process. They are caught, not ignored, because what is ignored
+    // stays so in the commands of probes.
     for kind in [
         SignalKind::user_defined1(),
         SignalKind::user_defined2(),

@@ -29,8 +29,8 @@ pub(crate) struct SpecFile {
 }
 
 impl SpecFile {
-    /// Writes it, once, into a new folder. Not synced, and not replaced as a whole: the journal has the intent,
-    /// and half a file reads as none.
+    /// Writes it, once, into a new folder. Not synced, and not replaced as a whole: the journal has
+    /// the intent, and half a file reads as none.
     pub(crate) fn write(&self, run_dir: &Path) -> io::Result<()> {
         let bytes = serde_json::to_vec(self).map_err(io::Error::other)?;
         let mut options = OpenOptions::new();

@@ -12,8 +12,8 @@ use crate::error::ManagerError;
 use crate::files::create_private_dir;
 use crate::layout::Layout;
 
-/// How long the lock is tried for. The kernel lets go of a killed process's only when the last of its threads
-/// has ended, and a client that looks whether it is held, holds it for a moment.
+/// How long the lock is tried for. The kernel lets go of a killed process's only when the last of
+/// its threads has ended, and a client that looks whether it is held, holds it for a moment.
 const LOCK_PATIENCE: Duration = Duration::from_millis(500);
 /// Pause between two tries.
 const LOCK_PAUSE: Duration = Duration::from_millis(2);
@@ -109,9 +109,10 @@ mod tests {
         let mode = fs::metadata(layout.root()).unwrap().mode();
         assert_eq!(mode & 0o777, 0o700);
         let refused = take(&layout).unwrap_err();
-        assert!(
-            matches!(refused, ManagerError::AlreadyRunning { pid: Some(pid), .. } if pid == std::process::id())
-        );
+        assert!(matches!(
+            refused,
+            ManagerError::AlreadyRunning { pid: Some(pid), .. } if pid == std::process::id()
+        ));
         drop(first);
         assert!(take(&layout).is_ok());
     }

@@ -5,8 +5,9 @@
 //! get it wrong.
 
 use eud_core::Core;
+use eud_core::fleet::Unit;
 use eud_core::io::{Effect, Fate, Input, Persist, RecoveredRun, Recovery, Reply, RunEvent};
-use eud_core::record::{EndReason, RunId, RunRow};
+use eud_core::record::{EndReason, Generation, RunId, RunRow};
 
 use crate::check::{Checker, Told};
 use crate::run::{Event, History};
@@ -190,31 +191,7 @@ impl History {
                 run,
                 ..
             } => {
-                let ready_in = if self.faults {
-                    self.dice.range(0, 4_000)
-                } else {
-                    500
-                };
-                let stubborn = self.dice.chance(15);
-                let sim_run = SimRun {
-                    unit,
-                    generation,
-                    keeper: Keeper::Spawned,
-                    frozen: false,
-                    alive: false,
-                    tree_left: false,
-                    started_ms: None,
-                    kill_at: None,
-                    exit: None,
-                    truth: None,
-                    ready_from: self.mono_ms + ready_in,
-                    obeys_after: (!stubborn).then(|| self.dice.range(1, 400)),
-                };
-                self.world.active.insert(run.clone());
-                self.world.runs.insert(run.clone(), sim_run);
-                self.by_generation.insert(generation, run.clone());
-                let delay = self.latency(4_000);
-                self.after(delay, Event::KeeperBegins { run });
+                self.launch(unit, generation, run);
             }
             Effect::Stop { generation, .. } => {
                 if let Some(run) = self.run_of(generation) {
@@ -248,21 +225,55 @@ impl History {
                 );
             }
             Effect::Reply { reply, .. } => {
-                let command = self.pending.take();
-                if let (Reply::Accepted(_), Some(command)) = (reply, command) {
-                    for unit in self.reference.acknowledge(&self.fleet, &command) {
-                        self.checker.forgive(&unit);
-                    }
-                    if let Some(wrong) = self.reference.disagrees(&self.world.journal.intents) {
-                        return Err(format!("after {command:?}: {wrong}"));
-                    }
-                }
+                self.answered(reply)?;
             }
             Effect::Persist(_)
             | Effect::Signal { .. }
             | Effect::WatchLog { .. }
             | Effect::Transition(_)
             | Effect::Exit => {}
+        }
+        Ok(())
+    }
+
+    fn launch(&mut self, unit: Unit, generation: Generation, run: RunId) {
+        let ready_in = if self.faults {
+            self.dice.range(0, 4_000)
+        } else {
+            500
+        };
+        let stubborn = self.dice.chance(15);
+        let sim_run = SimRun {
+            unit,
+            generation,
+            keeper: Keeper::Spawned,
+            frozen: false,
+            alive: false,
+            tree_left: false,
+            started_ms: None,
+            kill_at: None,
+            exit: None,
+            truth: None,
+            ready_from: self.mono_ms + ready_in,
+            obeys_after: (!stubborn).then(|| self.dice.range(1, 400)),
+        };
+        self.world.active.insert(run.clone());
+        self.world.runs.insert(run.clone(), sim_run);
+        self.by_generation.insert(generation, run.clone());
+        let delay = self.latency(4_000);
+        self.after(delay, Event::KeeperBegins { run });
+    }
+
+    /// The operator reads the answer: from now on it binds.
+    fn answered(&mut self, reply: Reply) -> Result<(), String> {
+        let command = self.pending.take();
+        if let (Reply::Accepted(_), Some(command)) = (reply, command) {
+            for unit in self.reference.acknowledge(&self.fleet, &command) {
+                self.checker.forgive(&unit);
+            }
+            if let Some(wrong) = self.reference.disagrees(&self.world.journal.intents) {
+                return Err(format!("after {command:?}: {wrong}"));
+            }
         }
         Ok(())
     }

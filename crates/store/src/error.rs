@@ -39,9 +39,9 @@ pub enum StoreError {
     },
     /// It is damaged.
     #[error(
-        "{} is damaged ({detail}); it was left as it is. Restore a copy, or save what can be read with \
-         `sqlite3 {} .recover`, then move it and its -wal file away and start again: running daemons are \
-         found by their folders, but what was stopped or held by hand is forgotten",
+        "{} is damaged ({detail}); it was left as it is. Restore a copy, or save what can be read \
+         with `sqlite3 {} .recover`, then move it and its -wal file away and start again: running \
+         daemons are found by their folders, but what was stopped or held by hand is forgotten",
         path.display(),
         path.display()
     )]

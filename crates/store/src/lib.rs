@@ -108,9 +108,12 @@ impl Store {
         })
     }
 
-    /// SQLite's `synchronous` of the last commit: 1 is NORMAL, 2 is FULL. For tests and diagnostics.
+    /// SQLite's `synchronous` of the last commit: 1 is NORMAL, 2 is FULL. For tests and
+    /// diagnostics.
     pub fn synchronous(&self) -> i64 {
-        self.conn.pragma_query_value(None, "synchronous", |row| row.get(0)).unwrap_or(-1)
+        self.conn
+            .pragma_query_value(None, "synchronous", |row| row.get(0))
+            .unwrap_or(-1)
     }
 
     /// Where the database is.

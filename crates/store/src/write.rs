@@ -24,9 +24,9 @@ impl From<rusqlite::Error> for Fault {
 impl Store {
     /// Records all of it, or nothing. Durable when it returns, through a power cut.
     ///
-    /// The one exception is a batch of nothing but [`Persist::RunStarted`]: it survives the death of this
-    /// process at once, but a power cut only once the next batch is recorded. A power cut ends the very process
-    /// it tells of, and sparing the disk here halves the waits of a restart.
+    /// The one exception is a batch of nothing but [`Persist::RunStarted`]: it survives the death
+    /// of this process at once, but a power cut only once the next batch is recorded. A power cut
+    /// ends the very process it tells of, and sparing the disk here halves the waits of a restart.
     ///
     /// # Errors
     /// When it cannot be recorded; then nothing of it is, and the same call may be tried again.
@@ -119,7 +119,8 @@ impl Store {
             .execute(
                 "delete from runs where run in (
                      select run from (
-                         select run, row_number() over (partition by unit order by generation desc) as n
+                         select run, row_number() over
+                             (partition by unit order by generation desc) as n
                          from runs where exit is not null
                      ) where n > ?1
                  )",

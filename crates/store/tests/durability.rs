@@ -399,12 +399,18 @@ fn a_start_is_recorded_without_waiting_for_the_disk_and_the_rest_waits_again() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("state.db");
     let mut store = Store::open(&path).unwrap();
-    let started = Persist::RunStarted { run: "run-1".into(), pid: 42 };
+    let started = Persist::RunStarted {
+        run: "run-1".into(),
+        pid: 42,
+    };
     store.apply(&[Persist::RunIntent(row("a", 1))]).unwrap();
     store.apply(std::slice::from_ref(&started)).unwrap();
     assert_eq!(store.synchronous(), 1, "NORMAL");
     // Another process sees it at once: it is in the file, not in this process.
-    assert_eq!(Store::open_read_only(&path).unwrap().runs("a", 1).unwrap()[0].pid, Some(42));
+    assert_eq!(
+        Store::open_read_only(&path).unwrap().runs("a", 1).unwrap()[0].pid,
+        Some(42)
+    );
     store.apply(&[started, ended("a", 1, 0)]).unwrap();
     assert_eq!(store.synchronous(), 2, "FULL");
 }

@@ -409,8 +409,11 @@ fn why_in_sentences() {
         unit: "rag-mc".into(),
         sentences: vec![
             "`rag-mc` waits since 41m: it needs `rag-drain`, which is backoff.".into(),
-            "`rag-drain` failed 12 times and is tried again in 41s: it exited with code 1, and its last line names a port that `vault` listens on.".into(),
-            "`vault` runs but is degraded: GET http://127.0.0.1:8200/health timed out after 2s.".into(),
+            "`rag-drain` failed 12 times and is tried again in 41s: it exited with code 1, \
+             and its last line names a port that `vault` listens on."
+                .into(),
+            "`vault` runs but is degraded: GET http://127.0.0.1:8200/health timed out after 2s."
+                .into(),
         ],
         chain: vec!["rag-mc".into(), "rag-drain".into(), "vault".into()],
         show_log_of: vec!["rag-drain".into()],

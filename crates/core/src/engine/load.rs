@@ -11,7 +11,7 @@ use crate::engine::{Core, LAUNCH_LIMIT_MS};
 use crate::fleet::{Daemon, Fleet, Unit, daemon_of};
 use crate::io::{Accepted, Effect, Fate, Now, Persist, RecoveredRun, Recovery, Reply, Ticket};
 use crate::planted::Planted;
-use crate::record::{Desired, Generation, Settled};
+use crate::record::{Desired, Generation, Ledger, Settled};
 use crate::select;
 
 impl Core {
@@ -149,8 +149,17 @@ impl Core {
                 slot.last = Some(row);
             }
         }
+        self.recover_ledgers(recovery.ledgers, now);
+        self.recover_runs(recovery.runs, now, out);
+        for slot in self.slots.values_mut() {
+            slot.shown = crate::view::State::Stopped;
+        }
+        self.dirty.extend(self.slots.keys().cloned());
+    }
+
+    fn recover_ledgers(&mut self, ledgers: Vec<Ledger>, now: Now) {
         let stuck = self.has(Planted::BackoffStuck);
-        for ledger in recovery.ledgers {
+        for ledger in ledgers {
             let Some(slot) = self.slots.get_mut(&ledger.unit) else {
                 continue;
             };
@@ -171,11 +180,6 @@ impl Core {
             });
             slot.ledger = ledger;
         }
-        self.recover_runs(recovery.runs, now, out);
-        for slot in self.slots.values_mut() {
-            slot.shown = crate::view::State::Stopped;
-        }
-        self.dirty.extend(self.slots.keys().cloned());
     }
 
     fn recover_runs(&mut self, mut runs: Vec<RecoveredRun>, now: Now, out: &mut Vec<Effect>) {
