@@ -318,6 +318,10 @@ fn a_signal_is_sent() {
     fleet
         .eud("kill TERM migrate", 7)
         .says("no process to signal");
+    fleet
+        .eud("kill api TERM", 2)
+        .says("there is no signal `api`")
+        .says("the signal comes before the names");
 }
 
 #[test]

@@ -100,7 +100,7 @@ fn a_manual_stop_survives_up_reload_time_and_a_new_manager() {
     s.expect("vault stopped → up: not ready yet");
     assert_eq!(s.core.state("drain"), Some(State::Stopped));
     s.command(Command::Start(vec!["drain".into()]));
-    s.expect("drain stopped → waiting: needs `vault`, which is up");
+    s.expect("drain stopped → waiting: needs `vault`, which is not ready yet");
 }
 
 #[test]

@@ -162,6 +162,13 @@ pub(crate) fn release(context: &Context, args: &ChangeArgs) -> Result<u8, Error>
 /// # Errors
 /// As the client's.
 pub(crate) fn kill(context: &Context, args: &KillArgs) -> Result<u8, Error> {
+    if eud_sys::signal::Signal::parse(&args.signal).is_none() {
+        return Err(Error::Usage {
+            what: format!("there is no signal `{}`", args.signal),
+            help: "names as in `kill -l`: HUP, USR1, TERM; the signal comes before the names"
+                .into(),
+        });
+    }
     let mut client = context.client()?;
     // Before, because the signal may end the process.
     let status = context::status(&mut client)?;

@@ -71,7 +71,7 @@ impl Core {
                 format!("`{name}` is up{since}. It has no readiness probe, so no more is known.")
             }
             State::Up => format!("`{name}` is up{since}, {reason}."),
-            State::Degraded => format!("`{name}` runs but is degraded{since}: it {reason}."),
+            State::Degraded => format!("`{name}` runs but is degraded{since}: {}.", waits(&reason)),
             State::Starting => format!("`{name}` is starting: {reason}."),
             State::Waiting => format!("`{name}` waits{since}: {}.", waits(&reason)),
             State::Stopping => format!("`{name}` is stopping: {reason}."),

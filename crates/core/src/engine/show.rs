@@ -155,7 +155,7 @@ impl Core {
             return Some(format!("liveness: {}", said(&run.live.error)));
         }
         if let Some(need) = self.lost_need(unit) {
-            let state = self.state(&need).unwrap_or(State::Unknown);
+            let state = self.in_words(&need);
             return Some(format!("needs `{need}`, which is {state}"));
         }
         match (run.readiness, &run.ready.error) {
@@ -167,7 +167,7 @@ impl Core {
 
     fn waiting_reason(&self, unit: &str) -> String {
         if let Some(need) = self.unwanted_need(unit) {
-            let state = self.state(&need).unwrap_or(State::Unknown);
+            let state = self.in_words(&need);
             return format!("needs `{need}`, which is {state}");
         }
         let blockers = self.blockers(unit);
@@ -184,10 +184,21 @@ impl Core {
             ([], [], conflicts) => format!("conflicts with {}", list(conflicts)),
             ([], wants, _) => format!("after {}", list(wants)),
             ([one], _, _) => {
-                let state = self.state(one).unwrap_or(State::Unknown);
+                let state = self.in_words(one);
                 format!("needs `{one}`, which is {state}")
             }
             (needs, _, _) => format!("needs {}", list(needs)),
+        }
+    }
+
+    /// What a unit is, for one who needs it: `up` alone would not say why that is not enough.
+    fn in_words(&self, unit: &str) -> &'static str {
+        let run = self.slots.get(unit).and_then(|slot| slot.run.as_ref());
+        match self.state(unit).unwrap_or(State::Unknown) {
+            State::Up if run.is_some_and(|run| run.readiness == Readiness::Pending) => {
+                "not ready yet"
+            }
+            state => state.as_str(),
         }
     }
 
