@@ -4,7 +4,7 @@ use std::fs;
 use std::time::{Duration, Instant};
 
 use crate::support::fleet::Fleet;
-use crate::support::processes::{self, Process};
+use crate::support::processes::Process;
 use crate::support::{alone, eventually};
 
 /// How many there are; `EUD_MANY` changes it.
@@ -59,11 +59,10 @@ fn many_services_come_up_are_counted_are_taken_back_and_all_stop() {
     fleet.eud("down", 0);
     let down = stopping.elapsed();
     assert!(commands.iter().all(|one| !one.is_alive()));
-    let left = processes::of_fleet(fleet.state());
+    fleet.until_nobody_is_left();
     eprintln!(
         "{many} services: up in {up:?}, manager {memory} kB, control back in {back:?}, down in {down:?}"
     );
-    assert!(left.is_empty(), "left behind: {left:?}");
     assert!(memory <= MANAGER_KB_MAX, "the manager takes {memory} kB");
     assert!(begun.elapsed() < LIMIT, "{:?}", begun.elapsed());
 }

@@ -29,31 +29,50 @@ pub(crate) fn diarist() -> &'static str {
     env!("CARGO_BIN_EXE_diarist")
 }
 
-/// A copy that no build replaces under a running manager. The first process of a test run makes it.
+/// A copy that no build replaces under a running manager. The first process of a test run decides which.
 fn copied() -> PathBuf {
     let tmp = Path::new(env!("CARGO_TARGET_TMPDIR"));
     let lock = File::create(tmp.join("binaries.lock")).unwrap();
     lock.lock().unwrap();
     let run = std::env::var("NEXTEST_RUN_ID").unwrap_or_else(|_| std::process::id().to_string());
-    let folder = tmp.join(format!("binaries-{run}"));
+    let noted = tmp.join(format!("binaries-of-run-{run}"));
+    if let Ok(name) = fs::read_to_string(&noted) {
+        return tmp.join(name).join("eud");
+    }
+    let built = built();
+    let age = |name: &str| {
+        let modified = fs::metadata(built.join(name))
+            .and_then(|meta| meta.modified())
+            .unwrap();
+        modified
+            .duration_since(SystemTime::UNIX_EPOCH)
+            .unwrap()
+            .as_nanos()
+    };
+    let [eud, keeper] = NAMES.map(age);
+    let name = format!("binaries-{eud:x}-{keeper:x}");
+    let folder = tmp.join(&name);
+    fs::create_dir_all(&folder).unwrap();
     if !folder.join("complete").exists() {
-        remove_old(tmp);
-        let built = built();
-        fs::create_dir_all(&folder).unwrap();
         for name in NAMES {
             fs::copy(built.join(name), folder.join(name)).unwrap();
         }
-        File::create(folder.join("complete")).unwrap();
     }
+    // Written anew, so that what is in use does not look old.
+    let _ = fs::remove_file(folder.join("complete"));
+    File::create(folder.join("complete")).unwrap();
+    remove_old(tmp);
+    fs::write(noted, name).unwrap();
     folder.join("eud")
 }
 
 fn remove_old(tmp: &Path) {
     for entry in fs::read_dir(tmp).unwrap().flatten() {
-        let is_copy = entry.file_name().to_string_lossy().starts_with("binaries-");
+        let is_ours = entry.file_name().to_string_lossy().starts_with("binaries-");
         let modified = entry.metadata().and_then(|meta| meta.modified());
-        if is_copy && modified.is_ok_and(|at| at.elapsed().is_ok_and(|age| age > OLD)) {
+        if is_ours && modified.is_ok_and(|at| at.elapsed().is_ok_and(|age| age > OLD)) {
             let _ = fs::remove_dir_all(entry.path());
+            let _ = fs::remove_file(entry.path());
         }
     }
 }
