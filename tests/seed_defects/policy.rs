@@ -290,3 +290,48 @@ fn a_probe_of_a_name_finds_a_server_on_either_family() {
     }
     fleet.down();
 }
+
+/// One daemon that misbehaved kept the loop that served all of them busy.
+#[test]
+fn floods_of_output_of_forks_and_of_exits_hold_up_nobody() {
+    let loud = "log = { max_size = \"1MB\", keep = 1 }";
+    let shells = [
+        "yes | head -c 100000000; exec sleep 1000",
+        "yes | head -c 50000000 >&2; exec sleep 1000",
+        "tr '\\\\0' '\\\\377' < /dev/zero | head -c 20000000; exec sleep 1000",
+        "while :; do sleep 0 & done",
+    ];
+    let restart = format!("restart = {{ limit = 0, {SOON} }}");
+    let mut text = diarist("well", "", &restart);
+    for (n, shell) in shells.iter().enumerate() {
+        text += &format!("[daemons.loud-{n}]\nshell = {shell:?}\nnice = 10\n{loud}\n");
+    }
+    text += &format!("[daemons.brief]\ncommand = [\"true\"]\n{restart}\n");
+    let fleet = Fleet::new(&text);
+    fleet.eud("up --wait 0s", 0);
+    let manager = fleet.manager();
+    for start in 1..=5 {
+        let before = fleet.process("well");
+        let begun = Instant::now();
+        before.kill();
+        eventually("its restart", || {
+            (fleet.diary("well").starts.len() > start).then_some(())
+        });
+        assert!(
+            begun.elapsed() < Duration::from_secs(5),
+            "{:?}",
+            begun.elapsed()
+        );
+        let asked = Instant::now();
+        fleet.eud("status", 0);
+        assert!(
+            asked.elapsed() < Duration::from_secs(2),
+            "{:?}",
+            asked.elapsed()
+        );
+    }
+    assert_eq!(fleet.manager(), manager);
+    fleet.eud("stop loud-0 loud-1 loud-2 loud-3 brief", 0);
+    fleet.diary("well").was_alone();
+    fleet.down();
+}
