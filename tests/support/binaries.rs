@@ -29,7 +29,8 @@ pub(crate) fn diarist() -> &'static str {
     env!("CARGO_BIN_EXE_diarist")
 }
 
-/// A copy that no build replaces under a running manager. The first process of a test run decides which.
+/// A copy that no build replaces under a running manager. The first process of a test run decides
+/// which.
 fn copied() -> PathBuf {
     let tmp = Path::new(env!("CARGO_TARGET_TMPDIR"));
     let lock = File::create(tmp.join("binaries.lock")).unwrap();
