@@ -546,7 +546,11 @@ fn a_broken_fleet_file_leaves_the_running_fleet_as_it_is() {
     fleet.write("[daemons.a\n");
     before.manager.kill();
     let mut manager = fleet.spawn_manager();
-    eventually("an answer", || Wire::to(fleet.state()).ok());
+    // Who is being killed still accepts for a moment, and answers nobody.
+    eventually("an answer", || {
+        let mut wire = Wire::to(fleet.state()).ok()?;
+        wire.try_call("ping", &json!({}))?.ok()
+    });
     assert_eq!(fleet.process("a"), before.daemon);
     let problems = fleet.status()["problems"].to_string();
     assert!(problems.contains("eud.toml"), "{problems}");

@@ -6,14 +6,16 @@
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::Write;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use crate::error::ManagerError;
 use crate::files::create_private_dir;
 use crate::layout::Layout;
 
-/// How long the lock is tried for. The kernel lets go of a killed process's only when the last of
-/// its threads has ended, and a client that looks whether it is held, holds it for a moment.
+/// How long the lock is tried for, unless a manager answers. The kernel lets go of a killed
+/// process's only when the last of its threads has ended, and a client that looks whether it is
+/// held, holds it for a moment.
 const LOCK_PATIENCE: Duration = Duration::from_millis(500);
 /// Pause between two tries.
 const LOCK_PAUSE: Duration = Duration::from_millis(2);
@@ -52,7 +54,7 @@ pub(crate) fn take(layout: &Layout) -> Result<Taken, ManagerError> {
         .mode(0o600)
         .open(&path)
         .map_err(|e| ManagerError::file("open", &path, e))?;
-    match lock_soon(&lock) {
+    match lock_soon(&lock, &layout.socket()) {
         Ok(()) => {}
         Err(TryLockError::WouldBlock) => {
             let text = fs::read_to_string(layout.manager_pid()).unwrap_or_default();
@@ -70,11 +72,15 @@ pub(crate) fn take(layout: &Layout) -> Result<Taken, ManagerError> {
     Ok(Taken { lock })
 }
 
-fn lock_soon(file: &File) -> Result<(), TryLockError> {
+/// Whoever waits for a manager that is well would take over when it is asked to end: the fleet
+/// would be back a moment after `eud down`.
+fn lock_soon(file: &File, socket: &Path) -> Result<(), TryLockError> {
     let deadline = Instant::now() + LOCK_PATIENCE;
     loop {
         match file.try_lock() {
-            Err(TryLockError::WouldBlock) if Instant::now() < deadline => {
+            Err(TryLockError::WouldBlock)
+                if Instant::now() < deadline && eud_sys::socket::connect(socket).is_err() =>
+            {
                 std::thread::sleep(LOCK_PAUSE);
             }
             outcome => return outcome,
@@ -115,6 +121,17 @@ mod tests {
         ));
         drop(first);
         assert!(take(&layout).is_ok());
+    }
+
+    #[test]
+    fn a_manager_that_answers_is_not_waited_for() {
+        let dir = tempfile::tempdir().unwrap();
+        let layout = Layout::new(dir.path());
+        let _first = take(&layout).unwrap();
+        let _answers = eud_sys::socket::listen(&layout.socket()).unwrap();
+        let began = Instant::now();
+        assert!(take(&layout).is_err());
+        assert!(began.elapsed() < LOCK_PATIENCE, "{:?}", began.elapsed());
     }
 
     #[test]

@@ -82,10 +82,13 @@ pub(crate) fn failed(daemon: &DaemonView, log: &[String], screen: &Screen) -> St
     let text = format!("{} {}{colon}{reason}", daemon.name, predicate(daemon.state));
     let ink = ink_of(daemon.state);
     let glyph = ink.paint(screen.color, &glyph_of(daemon.state).to_string());
-    let mut out = format!(
-        "{glyph} {}\n",
-        cut_end(&text, screen.width.saturating_sub(2))
-    );
+    // The whole reason: this is the one place where it matters most.
+    let text = if screen.height.is_some() {
+        wrap(&text, screen.width.saturating_sub(4).max(20)).join("\n    ")
+    } else {
+        text
+    };
+    let mut out = format!("{glyph} {text}\n");
     for line in log {
         let line = cut_end(&one_line(line), screen.width.saturating_sub(6));
         out.push_str(&format!(
