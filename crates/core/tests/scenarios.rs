@@ -154,6 +154,12 @@ fn restarts_back_off_then_cool_down_and_say_when_they_try_again() {
     s.told();
     s.exits("flaky", 3);
     s.expect("flaky up → backoff: exited with code 3; next try in 1.0s");
+    let restarts = |s: &Script| s.core.view("flaky", s.now).map(|view| view.restarts);
+    assert_eq!(
+        restarts(&s),
+        Some(1),
+        "the second restart has not happened yet"
+    );
     s.pass(999);
     s.expect("");
     s.pass(1);

@@ -4,7 +4,7 @@
 //! lives, and the kernel lets go of it however the manager ends.
 
 use std::fs::{self, File, OpenOptions, TryLockError};
-use std::io::Write;
+use std::io::{Read, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -17,6 +17,8 @@ use crate::layout::Layout;
 /// process's only when the last of its threads has ended, and a client that looks whether it is
 /// held, holds it for a moment.
 const LOCK_PATIENCE: Duration = Duration::from_millis(500);
+/// How long an answer may take.
+const ANSWER_PATIENCE: Duration = Duration::from_millis(100);
 /// Pause between two tries.
 const LOCK_PAUSE: Duration = Duration::from_millis(2);
 
@@ -78,14 +80,24 @@ fn lock_soon(file: &File, socket: &Path) -> Result<(), TryLockError> {
     let deadline = Instant::now() + LOCK_PATIENCE;
     loop {
         match file.try_lock() {
-            Err(TryLockError::WouldBlock)
-                if Instant::now() < deadline && eud_sys::socket::connect(socket).is_err() =>
-            {
+            Err(TryLockError::WouldBlock) if Instant::now() < deadline && !is_answered(socket) => {
                 std::thread::sleep(LOCK_PAUSE);
             }
             outcome => return outcome,
         }
     }
+}
+
+/// Whether a manager is at work behind the socket. That it accepts proves nothing: the kernel does
+/// that for one that is being killed, too.
+fn is_answered(socket: &Path) -> bool {
+    let ask = || {
+        let mut stream = eud_sys::socket::connect(socket)?;
+        stream.set_read_timeout(Some(ANSWER_PATIENCE))?;
+        stream.write_all(b"{\"jsonrpc\":\"2.0\",\"id\":0,\"method\":\"ping\"}\n")?;
+        stream.read(&mut [0])
+    };
+    ask().is_ok_and(|bytes| bytes > 0)
 }
 
 fn write_pid(layout: &Layout) -> Result<(), ManagerError> {
@@ -128,10 +140,27 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let layout = Layout::new(dir.path());
         let _first = take(&layout).unwrap();
-        let _answers = eud_sys::socket::listen(&layout.socket()).unwrap();
-        let began = Instant::now();
+        let listener = eud_sys::socket::listen(&layout.socket()).unwrap();
+        let manager = std::thread::spawn(move || {
+            let (mut asker, _) = listener.accept().unwrap();
+            asker.write_all(b"pong").unwrap();
+        });
         assert!(take(&layout).is_err());
-        assert!(began.elapsed() < LOCK_PATIENCE, "{:?}", began.elapsed());
+        manager.join().unwrap();
+    }
+
+    #[test]
+    fn one_that_only_accepts_is_waited_for() {
+        let dir = tempfile::tempdir().unwrap();
+        let layout = Layout::new(dir.path());
+        let first = take(&layout).unwrap();
+        let listener = eud_sys::socket::listen(&layout.socket()).unwrap();
+        let dying = std::thread::spawn(move || {
+            drop(listener.accept().unwrap());
+            drop(first);
+        });
+        assert!(take(&layout).is_ok());
+        dying.join().unwrap();
     }
 
     #[test]

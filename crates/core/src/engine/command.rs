@@ -239,6 +239,7 @@ impl Core {
         };
         slot.next_try_mono = None;
         slot.cause = "start".to_owned();
+        slot.is_restart = false;
         let ledger = &mut slot.ledger;
         let before = ledger.clone();
         ledger.attempt = 0;

@@ -162,7 +162,9 @@ impl Core {
         slot.waiting_since = None;
         slot.impatient = false;
         slot.next_try_mono = None;
-        if slot.ledger.next_try_ms.take().is_some() || slot.ledger.cooling {
+        let restarts = std::mem::take(&mut slot.is_restart);
+        slot.ledger.restarts_total += u64::from(restarts);
+        if slot.ledger.next_try_ms.take().is_some() || slot.ledger.cooling || restarts {
             slot.ledger.cooling = false;
             out.push(Effect::Persist(Persist::Ledger(slot.ledger.clone())));
         }

@@ -178,6 +178,7 @@ impl Core {
                     wait.min(longest)
                 })
             });
+            slot.is_restart = ledger.next_try_ms.is_some();
             slot.ledger = ledger;
         }
     }

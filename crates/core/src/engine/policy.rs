@@ -61,7 +61,6 @@ pub(crate) fn after_exit(
     if record.started_at_ms > 0 && lasted_ms >= policy.reset_ms {
         ledger.attempt = 0;
     }
-    ledger.restarts_total += 1;
     let window_ms = i64::try_from(policy.limit_window_ms).unwrap_or(i64::MAX);
     // Entries from the future were written before the clock was set back; they say nothing now.
     ledger

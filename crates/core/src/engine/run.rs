@@ -172,6 +172,7 @@ impl Core {
         let ledger = &mut slot.ledger;
         slot.cause = format!("restart: {}", words::ending(record));
         let next = policy::after_exit(record, class, &policy, ledger, now.wall_ms, &mut self.rng);
+        slot.is_restart = matches!(next, policy::Next::Retry(_) | policy::Next::CoolDown(_));
         slot.next_try_mono = None;
         ledger.next_try_ms = None;
         ledger.cooling = false;

@@ -28,6 +28,8 @@ pub(crate) struct Slot {
     pub(crate) removed: bool,
     /// Why the next start happens.
     pub(crate) cause: String,
+    /// The next start is a restart that nobody asked for.
+    pub(crate) is_restart: bool,
     /// Monotonic time of the next try; the ledger has the same in wall time.
     pub(crate) next_try_mono: Option<u64>,
     /// Since when it waits for others.
@@ -59,6 +61,7 @@ impl Slot {
             bounce: None,
             removed: false,
             cause: "start".to_owned(),
+            is_restart: false,
             next_try_mono: None,
             waiting_since: None,
             impatient: false,
