@@ -16,6 +16,8 @@ use eud_sys::fd::{Interest, is_hung_up, read_now, wait};
 use eud_sys::signal::Signal;
 use eud_sys::socket;
 
+use crate::json::Object;
+
 /// Connections held at once. One more takes the place of the oldest.
 pub(crate) const PEERS_MAX: usize = 4;
 /// Longest request, in bytes.
@@ -46,6 +48,9 @@ struct Peer {
     line: Vec<u8>,
     queue: Vec<u8>,
     watches: bool,
+    /// There may be output that it was not told of. Without this, what is written while a `watch`
+    /// is on its way would never be told.
+    has_news: bool,
     is_lost: bool,
 }
 
@@ -84,6 +89,7 @@ impl Control {
             line: Vec::new(),
             queue: Vec::new(),
             watches: false,
+            has_news: true,
             is_lost: false,
         };
         peer.tell(hello);
@@ -141,11 +147,11 @@ impl Control {
         }
     }
 
-    /// Tells those who watch, once, that there is new output.
-    pub(crate) fn tell_output(&mut self, event: &str) {
-        for peer in self.peers.iter_mut().filter(|peer| peer.watches) {
-            peer.watches = false;
-            peer.tell(event);
+    /// Tells those who watch, once, that there is new output; the others when they watch.
+    pub(crate) fn tell_output(&mut self) {
+        for peer in &mut self.peers {
+            peer.has_news = true;
+            peer.tell_news();
         }
     }
 
@@ -214,6 +220,13 @@ impl Peer {
         }
     }
 
+    fn tell_news(&mut self) {
+        if self.watches && self.has_news {
+            (self.watches, self.has_news) = (false, false);
+            self.tell(&Object::event("output").end());
+        }
+    }
+
     fn obey(&mut self, line: &[u8], take: &mut impl FnMut(Request)) {
         let Ok(line) = std::str::from_utf8(line) else {
             return;
@@ -222,7 +235,10 @@ impl Peer {
         match (words.next(), words.next(), words.next()) {
             (Some("stop"), None, None) => take(Request::Stop),
             (Some("kill"), None, None) => take(Request::Kill),
-            (Some("watch"), None, None) => self.watches = true,
+            (Some("watch"), None, None) => {
+                self.watches = true;
+                self.tell_news();
+            }
             (Some("signal"), Some(name), None) => {
                 if let Some(signal) = Signal::parse(name) {
                     take(Request::Signal(signal));
@@ -308,16 +324,26 @@ mod tests {
     #[test]
     fn output_is_told_once_to_each_who_asks() {
         let (mut control, mut far) = connected();
-        control.tell_output("o");
-        far.write_all(b"watch\n").unwrap();
-        requests(&mut control);
-        control.tell_output("o");
-        control.tell_output("o");
-        control.tell("e");
+        let output = "{\"event\":\"output\"}\n";
+        let mut watch = |control: &mut Control| {
+            far.write_all(b"watch\n").unwrap();
+            requests(control);
+        };
+        // Whether there was output before nobody can say, so the first answer is at once.
+        watch(&mut control);
+        watch(&mut control);
+        control.tell("still");
+        control.tell_output();
+        control.tell_output();
+        control.tell("asked again");
+        // What was written while nobody watched is told as soon as somebody does.
+        watch(&mut control);
+        control.tell("end");
         drop(control);
         let mut all = String::new();
         far.read_to_string(&mut all).unwrap();
-        assert_eq!(all, "o\ne\n");
+        let expected = format!("{output}still\n{output}asked again\n{output}end\n");
+        assert_eq!(all, expected);
     }
 
     #[test]

@@ -540,7 +540,7 @@ impl Run {
             None => {}
         }
         if news.written {
-            control.tell_output(&Object::event("output").end());
+            control.tell_output();
         }
     }
 

@@ -48,10 +48,14 @@ fn servers() -> Result<(), Failure> {
         fleet.env(&name, value);
     }
     play(&fleet)?;
-    match processes::that_name(&dir.path().display().to_string()) {
-        left if left.is_empty() => Ok(()),
-        left => Err(format!("examples/servers left processes behind: {left:?}")),
-    }
+    // The manager has let go of everything when `eud down` returns, and is about to exit.
+    let place = dir.path().display().to_string();
+    let gone = || processes::that_name(&place).is_empty().then_some(());
+    let patience = Duration::from_secs(2);
+    processes::wait_for("the end", patience, Duration::from_millis(10), gone).map_err(|_| {
+        let left = processes::that_name(&place);
+        format!("examples/servers left processes behind: {left:?}")
+    })
 }
 
 fn play(fleet: &Fleet) -> Result<(), Failure> {
