@@ -3,7 +3,7 @@
 //! `eud-sim --seeds 100000` runs seeds on every core and then every planted defect; `eud-sim
 //! --trace 42 [--plant NAME]` prints one history. Exit code 0 when nothing was violated and every
 //! planted defect was found.
-#![allow(clippy::print_stdout, reason = "a command's output")]
+#![expect(clippy::print_stdout, reason = "a command's output")]
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
