@@ -117,10 +117,7 @@ impl Core {
             self.stop_failed(unit, format!("no WATCHDOG=1 for {limit}"));
             return;
         }
-        if is_due(ready_deadline(
-            slot,
-            slot.run.as_ref().unwrap_or(&Run::none()),
-        )) {
+        if is_due(slot.run.as_ref().and_then(|run| ready_deadline(slot, run))) {
             self.stop_unready(unit);
             return;
         }
@@ -275,11 +272,6 @@ impl Core {
 }
 
 impl Run {
-    /// Stands in where a slot has no run, so that deadlines are `None`.
-    fn none() -> Self {
-        Self::new(String::new(), 0, Now::default())
-    }
-
     fn checking(&mut self, which: Which) -> &mut Checking {
         match which {
             Which::Ready => &mut self.ready,
