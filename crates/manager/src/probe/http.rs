@@ -57,7 +57,7 @@ pub(super) async fn get(text: &str) -> Result<(), String> {
 }
 
 /// Status of the first answer that is not an interim one (1xx); `None` while it is not there.
-fn final_status(mut head: &[u8]) -> Option<Result<u16, ()>> {
+pub(crate) fn final_status(mut head: &[u8]) -> Option<Result<u16, ()>> {
     loop {
         let end = head.windows(2).position(|w| w == b"\r\n").or_else(|| {
             // Some servers end lines with a bare newline.
@@ -81,6 +81,11 @@ fn status_of(line: &[u8]) -> Option<u16> {
         return None;
     }
     words.next()?.parse().ok()
+}
+
+/// `host:port` of a URL.
+pub(super) fn address(text: &str) -> Result<String, String> {
+    Ok(parse(text)?.address)
 }
 
 fn parse(text: &str) -> Result<Url<'_>, String> {
