@@ -24,7 +24,6 @@ mod fleet_file;
 pub mod fuzz;
 mod handle;
 mod history;
-mod keeper_file;
 mod keeper_line;
 mod launch;
 mod layout;
