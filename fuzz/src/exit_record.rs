@@ -9,6 +9,7 @@ use eud_core::record::ExitRecord;
 use eud_core::words;
 use eud_keeper::fuzz as keeper;
 use eud_manager::fuzz as manager;
+use eud_sys::process::Identity;
 
 use crate::scratch;
 
@@ -37,15 +38,22 @@ pub(crate) fn run(bytes: &[u8]) {
 
 fn notes(bytes: &[u8]) {
     let dir = scratch();
-    std::fs::write(dir.path().join("pid"), bytes).expect("a file can be written");
-    if let (Some(noted), _) = keeper::notes(dir.path()) {
-        let text = format!(
-            "{} {} {}",
-            noted.identity.pid, noted.identity.start_ticks, noted.boot_id
-        );
-        std::fs::write(dir.path().join("pid"), text).expect("a file can be written");
-        assert_eq!(keeper::notes(dir.path()).0, Some(noted));
+    let path = dir.path().join("live");
+    std::fs::write(&path, bytes).expect("a file can be written");
+    let (Some(noted), _) = keeper::notes(dir.path()) else {
+        return;
+    };
+    let mut text = format!("boot {}\n", noted.boot_id);
+    for (name, process) in [("keeper", noted.keeper), ("command", noted.command)] {
+        if let Some(Identity { pid, start_ticks }) = process {
+            text.push_str(&format!("{name} {pid} {start_ticks}\n"));
+        }
     }
+    if let Some(cgroup) = &noted.cgroup {
+        text.push_str(&format!("cgroup {}\n", cgroup.display()));
+    }
+    std::fs::write(&path, text).expect("a file can be written");
+    assert_eq!(keeper::notes(dir.path()).0, Some(noted));
 }
 
 fn written(u: &mut Unstructured<'_>) -> Result<()> {

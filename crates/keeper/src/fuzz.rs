@@ -126,8 +126,8 @@ fn stream(on_stderr: bool) -> Stream {
     }
 }
 
-/// What a run's folder says about its command and its unpublished end.
-pub fn notes(run_dir: &Path) -> (Option<crate::NotedPid>, Option<String>) {
-    let noted = crate::noted_pid(run_dir).ok().flatten();
+/// What a run's folder says about what lives, and about its unpublished end.
+pub fn notes(run_dir: &Path) -> (Option<crate::Noted>, Option<String>) {
+    let noted = crate::noted(run_dir).ok().flatten();
     (noted, crate::unpublished_record(run_dir))
 }
