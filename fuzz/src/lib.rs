@@ -81,16 +81,11 @@ const PLANTED: Target = Target {
     name: "planted",
     about: "panics when it finds a word",
     bytes_max: 64,
+    // One comparison after the other, so that only coverage leads there.
     run: |bytes| {
-        let mut found = 0;
-        for (have, wanted) in bytes.iter().zip(b"eudaemon") {
-            // Byte by byte, so that only coverage leads there.
-            if have != wanted {
-                return;
-            }
-            found += 1;
+        if let [b'e', b'u', b'd', b'-', b'x', b'!', ..] = bytes {
+            panic!("the planted defect");
         }
-        assert!(found < 8, "the planted defect");
     },
 };
 

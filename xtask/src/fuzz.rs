@@ -36,17 +36,7 @@ pub(crate) fn run(args: &[String]) -> Result<(), Failure> {
     if cmd::flag(args, "--planted") {
         return planted(&program);
     }
-    let mut targets = targets(&program)?;
-    if let Some(wanted) = args.first().filter(|arg| !arg.starts_with("--")) {
-        let known: Vec<String> = targets.iter().map(|target| target.name.clone()).collect();
-        targets.retain(|target| target.name == *wanted);
-        if targets.is_empty() {
-            return Err(format!(
-                "no target `{wanted}`; there are: {}",
-                known.join(", ")
-            ));
-        }
-    }
+    let targets = wanted(targets(&program)?, args)?;
     let mut failed = Vec::new();
     for target in targets {
         if let Err(failure) = fuzz(&program, &target, &limit) {
@@ -103,6 +93,27 @@ fn targets(program: &Path) -> Result<Vec<Target>, Failure> {
         })
     };
     Ok(said.lines().filter_map(target).collect())
+}
+
+/// Those that are named, in that order; all when none is.
+fn wanted(mut all: Vec<Target>, args: &[String]) -> Result<Vec<Target>, Failure> {
+    let names: Vec<&String> = args
+        .iter()
+        .take_while(|arg| !arg.starts_with("--"))
+        .collect();
+    if names.is_empty() {
+        return Ok(all);
+    }
+    let mut wanted = Vec::new();
+    for name in names {
+        let Some(place) = all.iter().position(|target| target.name == *name) else {
+            let known: Vec<&str> = all.iter().map(|target| target.name.as_str()).collect();
+            let known = known.join(", ");
+            return Err(format!("no target `{name}`; there are: {known}"));
+        };
+        wanted.push(all.remove(place));
+    }
+    Ok(wanted)
 }
 
 fn build(with_planted: bool) -> Result<PathBuf, Failure> {
