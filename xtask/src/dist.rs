@@ -19,9 +19,9 @@ pub(crate) fn run(_: &[String]) -> Result<(), Failure> {
         "--profile",
         "dist",
         "-p",
-        "eudaemon",
-        "--bin",
         "eud-keeper",
+        "--bin",
+        "eud-keeper-alone",
     ];
     // With --target the flags reach the keeper only, not build scripts and macros.
     let mut build = cmd::cargo(&keeper);

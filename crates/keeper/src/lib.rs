@@ -152,7 +152,7 @@ fn begin(mut prepared: Box<Prepared>, first: Option<UnixStream>) -> io::Result<(
             control.tell(&run::ended_event(&json));
             control.flush(FAREWELL_MS);
             tidy();
-            Ok(())
+            record.sync()
         }
     }
 }
@@ -265,7 +265,7 @@ fn never_started(spec: &LaunchSpec, first: Option<UnixStream>, why: &str) -> io:
         control.tell(&run::ended_event(&json));
         control.flush(FAREWELL_MS);
     }
-    Ok(())
+    file.sync()
 }
 
 /// A pipe of which both ends close on exec: reading end, writing end.

@@ -4,8 +4,10 @@
 //! the command, a connection, a request, a time. Nothing of that: it sleeps, for ever if need be.
 //! When the kernel says that no child is left, it reads what is left in the pipes, writes the exit
 //! record, releases the lock, tells who is connected, and is done.
-//! Invariants: the exit record is on the disk before the lock is released or anybody is told; the
-//! lock is released before anybody is told, so that the next run can start at once.
+//! Invariants: the exit record has its name before the lock is released or anybody is told; the
+//! lock is released before anybody is told, so that the next run can start at once; the record is
+//! on the disk before the keeper ends. The disk comes last: a manager that was told waits for it
+//! anyway before it acts, and without one nobody is in a hurry.
 
 use std::ffi::OsString;
 use std::fs::File;
@@ -590,6 +592,7 @@ impl Run {
             lock,
             mut control,
             cgroup,
+            record: file,
             ..
         } = *self.base;
         drop(lock);
@@ -600,7 +603,7 @@ impl Run {
             // The last process may take a moment to leave it; who looks for it later removes it.
             let _ = cgroup.remove();
         }
-        Ok(())
+        file.sync()
     }
 
     fn record(&self, ended_at_ms: i64) -> Record {

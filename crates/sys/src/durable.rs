@@ -79,9 +79,8 @@ impl Reserved {
         })
     }
 
-    /// Makes the contents durable, then gives the file its name. The name is not waited for: that
-    /// would be a second wait for the disk. When it is lost in a power cut, [`unpublished`] finds
-    /// the contents.
+    /// Writes the contents, then gives the file its name: from then on it is there whatever process
+    /// dies. A power cut may still take it, until [`Reserved::sync`].
     ///
     /// # Errors
     /// Whatever the file system says; it may be tried again.
@@ -108,7 +107,15 @@ impl Reserved {
             self.file.set_len(contents.len() as u64)?;
         }
         self.written = contents.len();
-        self.file.write_all_at(contents, 0)?;
+        self.file.write_all_at(contents, 0)
+    }
+
+    /// Waits until the contents are on the disk. The name is not waited for: when it is lost in a
+    /// power cut, [`unpublished`] finds the contents.
+    ///
+    /// # Errors
+    /// Whatever the file system says.
+    pub fn sync(&self) -> io::Result<()> {
         self.file.sync_all()
     }
 }
