@@ -80,11 +80,12 @@ fn a_number_in_a_file_leads_to_no_adoption_and_no_signal() {
     keeper.kill();
     command.until_gone();
     let mut stranger = Stranger::new("sleep", &["1000"]);
-    for name in ["pid", "keeper"] {
-        let noted = fs::read_to_string(run.join(name)).unwrap();
-        let (_, rest) = noted.split_once(' ').unwrap();
-        fs::write(run.join(name), format!("{} {rest}", stranger.id())).unwrap();
-    }
+    let noted = fs::read_to_string(run.join("live")).unwrap();
+    let [old_command, old_keeper] = [command.pid, keeper.pid].map(|pid| format!(" {pid} "));
+    let new = format!(" {} ", stranger.id());
+    let forged = noted.replace(&old_command, &new).replace(&old_keeper, &new);
+    assert_eq!(forged.matches(&new).count(), 2, "{forged}");
+    fs::write(run.join("live"), forged).unwrap();
     fs::write(fleet.state().join("manager.pid"), stranger.id().to_string()).unwrap();
     fleet.eud("up", 0);
     assert_ne!(fleet.process("a").pid, stranger.id());

@@ -1,6 +1,5 @@
 //! Starting a keeper: the manager's side.
 
-use std::fs;
 use std::io::{self, Seek, Write};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
@@ -8,7 +7,6 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 use eud_sys::fd::nameless;
-use eud_sys::process::Identity;
 
 use crate::spec::LaunchSpec;
 
@@ -62,36 +60,4 @@ pub fn unpublished_record(run_dir: &Path) -> Option<String> {
     let bytes = eud_sys::durable::unpublished(&run_dir.join(crate::EXIT_RECORD)).ok()?;
     let text = String::from_utf8(bytes).ok()?;
     (text.starts_with('{') && text.ends_with('}')).then_some(text)
-}
-
-/// What a keeper noted about its command, in the file `pid` of the run's folder.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct NotedPid {
-    /// The command.
-    pub identity: Identity,
-    /// Boot of the machine in which that means something: [`eud_sys::process::boot_id`].
-    pub boot_id: String,
-}
-
-/// Reads that file. `Ok(None)` when there is none, or none that can be understood.
-///
-/// # Errors
-/// When it is there but cannot be read.
-pub fn noted_pid(run_dir: &Path) -> io::Result<Option<NotedPid>> {
-    let text = match fs::read_to_string(run_dir.join("pid")) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        other => other?,
-    };
-    let mut words = text.split_ascii_whitespace();
-    let noted = || {
-        let identity = Identity {
-            pid: words.next()?.parse().ok()?,
-            start_ticks: words.next()?.parse().ok()?,
-        };
-        Some(NotedPid {
-            identity,
-            boot_id: words.next()?.to_owned(),
-        })
-    };
-    Ok({ noted }())
 }

@@ -8,7 +8,7 @@
 //! Deliberately absent: decisions (restarts, probes, schedules), async, serde, and the command's
 //! secrets, which only the forked child ever decodes.
 //!
-//! The manager uses [`LaunchSpec`], [`spawn_keeper`], [`noted_pid`], [`unpublished_record`] and
+//! The manager uses [`LaunchSpec`], [`spawn_keeper`], [`noted`], [`unpublished_record`] and
 //! [`sweep`]; the binary is [`main`].
 
 mod child;
@@ -16,6 +16,7 @@ mod control;
 mod json;
 mod launch;
 mod log;
+mod note;
 mod notify;
 mod record;
 mod run;
@@ -38,11 +39,13 @@ use eud_sys::{fd, process, reap};
 
 use crate::control::Control;
 use crate::log::Log;
+use crate::note::Note;
 use crate::notify::Notify;
 use crate::record::{Reason, Record};
 use crate::run::{Prepared, Run};
 
-pub use crate::launch::{NotedPid, Started, noted_pid, spawn_keeper, unpublished_record};
+pub use crate::launch::{Started, spawn_keeper, unpublished_record};
+pub use crate::note::{Noted, noted};
 pub use crate::spec::LaunchSpec;
 pub use crate::sweep::{SweepReport, sweep};
 
@@ -214,11 +217,7 @@ fn prepare(
     } else {
         None
     };
-    let cgroup = if spec.cgroup {
-        own_cgroup(&spec.run)
-    } else {
-        None
-    };
+    let (cgroup, note) = note(&spec);
     let log = Log::new(spec.log.clone(), spec.log_max_size, spec.log_keep)?;
     Ok(Box::new(Prepared {
         spec,
@@ -230,20 +229,27 @@ fn prepare(
         control,
         notify,
         cgroup,
+        note,
         log,
     }))
 }
 
-/// A control group for the run, if one can be had. Its path is noted before anything is born in it.
-fn own_cgroup(run: &str) -> Option<Cgroup> {
-    let cgroup = Cgroup::create(&sweep::cgroup_name(run)).ok()?;
-    let path = format!("{}\n", cgroup.path().display());
-    match std::fs::write("cgroup", path) {
-        Ok(()) => Some(cgroup),
-        Err(_) => {
-            // Without a note nobody could clear up after us.
-            let _ = cgroup.remove();
-            None
+/// A control group for the run, if one can be had, and the note of it. Without a note nobody could
+/// clear up after us, so there is no group either.
+fn note(spec: &LaunchSpec) -> (Option<Cgroup>, Option<Note>) {
+    let cgroup = spec
+        .cgroup
+        .then(|| Cgroup::create(&sweep::cgroup_name(&spec.run)).ok())
+        .flatten();
+    match Note::create(cgroup.as_ref().map(Cgroup::path)) {
+        Ok(note) => (cgroup, Some(note)),
+        Err(error) => {
+            complain(&spec.unit, &spec.run, &format!("{}: {error}", note::LIVE));
+            if let Some(cgroup) = cgroup {
+                // Empty as it is, it does no harm if it stays.
+                let _ = cgroup.remove();
+            }
+            (None, None)
         }
     }
 }

@@ -19,7 +19,7 @@ use eud_sys::cgroup::Cgroup;
 use eud_sys::clock::{Alarm, boot_ms, boot_ns, wall_ms};
 use eud_sys::durable::Reserved;
 use eud_sys::fd::{Interest, PollSet, Ready, capture_pipe, reopen_for_writing};
-use eud_sys::process;
+use eud_sys::process::{self, Identity};
 use eud_sys::reap::{self, Ending, Next, Reaped};
 use eud_sys::signal::{Signal, SignalFd};
 use eud_sys::spawn::{self, SingleThreaded};
@@ -28,6 +28,7 @@ use crate::child::{Birth, Failure, Role};
 use crate::control::{Control, Request};
 use crate::json::Object;
 use crate::log::{Got, Log, Stream};
+use crate::note::{LIVE, Note};
 use crate::notify::Notify;
 use crate::record::{Reason, Record};
 use crate::spec::LaunchSpec;
@@ -63,6 +64,7 @@ pub(crate) struct Prepared {
     pub(crate) control: Control,
     pub(crate) notify: Option<Notify>,
     pub(crate) cgroup: Option<Cgroup>,
+    pub(crate) note: Option<Note>,
     pub(crate) log: Log,
 }
 
@@ -214,7 +216,7 @@ impl Run {
     /// # Errors
     /// Only such as leave the keeper unable to go on. Its command dies with it.
     pub(crate) fn keep(mut self) -> io::Result<()> {
-        self.note_pid();
+        self.note_command();
         while !self.is_tree_gone {
             self.turn()?;
         }
@@ -227,16 +229,14 @@ impl Run {
     }
 
     /// For who must prove what the command is when the keeper is lost.
-    fn note_pid(&self) {
-        let boot_id = process::boot_id().unwrap_or_default();
-        let text = format!(
-            "{} {} {boot_id}\n",
-            self.leader.pid, self.leader.start_ticks
-        );
-        // Plainly, in one write: it means nothing after a power cut, and who reads half of it sees
-        // nothing.
-        if let Err(error) = std::fs::write("pid", text) {
-            self.complain("pid file", &error);
+    fn note_command(&mut self) {
+        let command = Identity {
+            pid: self.leader.pid,
+            start_ticks: self.leader.start_ticks,
+        };
+        let noted = self.base.note.take().map(|note| note.finish(command));
+        if let Some(Err(error)) = noted {
+            self.complain(LIVE, &error);
         }
     }
 

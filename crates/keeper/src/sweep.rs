@@ -9,15 +9,16 @@
 //! proven to be ours.
 
 use std::collections::BTreeSet;
-use std::fs;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use eud_sys::cgroup::Cgroup;
 use eud_sys::clock::boot_ms;
 use eud_sys::process::{self, Handle};
 use eud_sys::signal::Signal;
+
+use crate::note;
 
 /// Longest time a sweep takes, in milliseconds.
 const SWEEP_MAX_MS: u64 = 5_000;
@@ -92,11 +93,8 @@ pub(crate) fn cgroup_name(run_id: &str) -> String {
 }
 
 fn cgroup_of(run_dir: &Path, run_id: &str) -> Option<Cgroup> {
-    let noted = fs::read_to_string(run_dir.join("cgroup")).ok()?;
-    Cgroup::at(
-        &PathBuf::from(noted.trim_end_matches('\n')),
-        &cgroup_name(run_id),
-    )
+    let noted = note::noted(run_dir).ok()??;
+    Cgroup::at(&noted.cgroup?, &cgroup_name(run_id))
 }
 
 fn kill_group(group: &Cgroup, killed: &mut BTreeSet<u32>) {

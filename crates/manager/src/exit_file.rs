@@ -12,7 +12,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 use eud_core::record::{EndReason, ExitRecord, Generation};
-use eud_keeper::NotedPid;
+use eud_keeper::Noted;
 use eud_sys::durable::{self, Depth};
 
 use crate::clock;
@@ -152,14 +152,15 @@ pub(crate) fn bury_locked(layout: &Layout, key: &RunKey) -> Result<ExitRecord, B
             "its keeper died without a record".to_owned(),
         ),
     };
-    let noted = eud_keeper::noted_pid(&dir).ok().flatten();
+    let noted = eud_keeper::noted(&dir).ok().flatten();
     let killed = sweep(&dir, key, noted.as_ref())?;
+    let command = noted.and_then(|noted| noted.command);
     let mut record = blank(key, reason, message);
-    if reason == EndReason::KeeperLost && noted.is_none() && killed == 0 {
+    if reason == EndReason::KeeperLost && command.is_none() && killed == 0 {
         record.reason = EndReason::NeverStarted;
         record.message = Some("the manager or its keeper died before it was started".to_owned());
     }
-    record.pid = noted.map_or(0, |noted| noted.identity.pid);
+    record.pid = command.map_or(0, |command| command.pid);
     if killed > 0 {
         let text = record.message.unwrap_or_default();
         record.message = Some(format!("{text}; {killed} left-over processes were killed"));
@@ -169,7 +170,7 @@ pub(crate) fn bury_locked(layout: &Layout, key: &RunKey) -> Result<ExitRecord, B
 }
 
 /// Kills what is left of a run's tree. Says how many processes that were.
-fn sweep(dir: &Path, key: &RunKey, noted: Option<&NotedPid>) -> Result<usize, BuryError> {
+fn sweep(dir: &Path, key: &RunKey, noted: Option<&Noted>) -> Result<usize, BuryError> {
     let what = format!("end what is left of {}", key.unit);
     let boot = eud_sys::process::boot_id().map_err(BuryError::file(what.clone()))?;
     if noted.is_some_and(|noted| noted.boot_id != boot) {

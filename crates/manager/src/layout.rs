@@ -102,8 +102,6 @@ pub(crate) mod run_file {
     pub(crate) const SOCKET: &str = "control.sock";
     /// The exit record.
     pub(crate) const EXIT: &str = "exit.json";
-    /// Identity of the keeper, as the manager that started it noted it.
-    pub(crate) const KEEPER: &str = "keeper";
     /// Empty; exists once a line matched the `log` readiness probe.
     pub(crate) const READY: &str = "ready";
     /// An exit record that could not be read.

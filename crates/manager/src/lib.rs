@@ -22,7 +22,6 @@ mod files;
 mod fleet_file;
 mod handle;
 mod history;
-mod keeper_file;
 mod keeper_line;
 mod launch;
 mod layout;

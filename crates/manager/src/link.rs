@@ -20,7 +20,6 @@ use tokio::time::{Instant, sleep_until};
 
 use crate::context::Context;
 use crate::exit_file::{self, BuryError, ExitFile, RunKey};
-use crate::keeper_file;
 use crate::keeper_line::{Heard, KeeperLine};
 use crate::layout::run_file;
 use crate::log_watch::{LogWatch, Looked};
@@ -345,7 +344,12 @@ impl Link {
     fn kill_keeper(&self) {
         let unit = &self.key.unit;
         let dir = self.context.layout.run(unit, &self.key.run);
-        let noted = || keeper_file::read(&dir, &self.context.boot_id);
+        let noted = || {
+            let noted = eud_keeper::noted(&dir).ok().flatten()?;
+            noted
+                .keeper
+                .filter(|_| noted.boot_id == self.context.boot_id)
+        };
         let diary = &self.context.diary;
         let Some(keeper) = self.state.keeper.or_else(noted) else {
             return diary.error(&format!(

@@ -224,11 +224,8 @@ fn it_sleeps_while_nothing_happens() {
 }
 
 fn kept_pid(kept: &Kept) -> u32 {
-    eud_keeper::noted_pid(&kept.folder)
-        .unwrap()
-        .unwrap()
-        .identity
-        .pid
+    let noted = eud_keeper::noted(&kept.folder).unwrap().unwrap();
+    noted.command.unwrap().pid
 }
 
 #[test]

@@ -358,11 +358,10 @@ fn the_record_s_files_are_all_that_is_left_of_a_run() {
     let mut names: Vec<_> = fs::read_dir(&kept.folder)
         .unwrap()
         .map(|entry| entry.unwrap().file_name().into_string().unwrap())
-        .filter(|name| name != "cgroup")
         .collect();
     names.sort();
-    assert_eq!(names, ["exit.json", "pid"]);
-    let noted = eud_keeper::noted_pid(&kept.folder).unwrap().unwrap();
-    assert_eq!(noted.identity.pid, kept.record_on_disk().pid);
+    assert_eq!(names, ["exit.json", "live"]);
+    let noted = eud_keeper::noted(&kept.folder).unwrap().unwrap();
+    assert_eq!(noted.command.unwrap().pid, kept.record_on_disk().pid);
     assert_eq!(noted.boot_id, process::boot_id().unwrap());
 }

@@ -236,10 +236,10 @@ fn who_kills_a_run_that_waits_for_the_disk_gives_its_output_up() {
     fs::write(bench.path().join("daemons/web/log"), b"").unwrap();
     let mut kept = bench.sh("echo lost; exit 6");
     kept.wait_for("log-blocked");
-    let command = kept.folder.join("pid");
     crate::harness::until("the command is gone", || {
-        let noted = eud_keeper::noted_pid(&kept.folder).unwrap();
-        command.exists() && noted.is_some_and(|n| !eud_sys::process::is_alive(n.identity))
+        let noted = eud_keeper::noted(&kept.folder).unwrap();
+        let command = noted.and_then(|noted| noted.command);
+        command.is_some_and(|command| !eud_sys::process::is_alive(command))
     });
     // It may be collected a moment later; to kill a tree that is still there is harmless, so ask
     // until it ends.

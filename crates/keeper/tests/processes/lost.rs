@@ -48,11 +48,12 @@ fn who_erased_its_environment_is_found_by_its_group() {
     let script = "setsid env -i sh -c 'echo hidden $$; while :; do /bin/sleep 1000; done' & wait";
     let mut kept = bench.start(&["sh", "-c", script]);
     kept.started();
-    if !kept.folder.join("cgroup").exists() {
+    let noted = eud_keeper::noted(&kept.folder).unwrap().unwrap();
+    let Some(group) = noted.cgroup else {
         kept.ask("kill\n");
         kept.ended();
         return skipped("no control group can be had here");
-    }
+    };
     let hidden = kept.said_pid("hidden ");
     kept.lose_keeper();
     let report = sweep(&kept.folder, &kept.run).unwrap();
@@ -61,8 +62,7 @@ fn who_erased_its_environment_is_found_by_its_group() {
         "{report:?}"
     );
     assert!(!is_alive(hidden));
-    let group = fs::read_to_string(kept.folder.join("cgroup")).unwrap();
-    assert!(!std::path::Path::new(group.trim_end()).exists());
+    assert!(!group.exists());
 }
 
 #[test]
@@ -70,7 +70,7 @@ fn a_sweep_leaves_strangers_alone() {
     let bench = Bench::new();
     let (run, folder) = bench.new_run();
     // A group that is noted but is not of this run must not be touched either.
-    fs::write(folder.join("cgroup"), "/sys/fs/cgroup\n").unwrap();
+    fs::write(folder.join("live"), "boot b\ncgroup /sys/fs/cgroup\n").unwrap();
     let sleeper = |name: &str, value: String| {
         std::process::Command::new("sleep")
             .arg("1000")
@@ -222,9 +222,9 @@ fn the_command_is_proven_by_what_was_noted() {
     let bench = Bench::new();
     let mut kept = bench.start(&["sleep", "1000"]);
     let command = kept.started();
-    until("it is noted", || kept.folder.join("pid").exists());
-    let noted = eud_keeper::noted_pid(&kept.folder).unwrap().unwrap();
-    assert_eq!(noted.identity, command);
-    assert!(process::signal(noted.identity, Signal::KILL).unwrap());
+    let noted = eud_keeper::noted(&kept.folder).unwrap().unwrap();
+    assert_eq!(noted.command, Some(command));
+    assert_eq!(noted.keeper.unwrap().pid, kept.pid);
+    assert!(process::signal(command, Signal::KILL).unwrap());
     assert_eq!(kept.ended().signal, Some(9));
 }

@@ -78,14 +78,8 @@ fn messages_are_passed_on_and_what_matters_is_remembered() {
     let hello = next_event(&mut kept.connect()).unwrap();
     assert_eq!(hello["ready"], true);
     // MAINPID is not obeyed.
-    assert_eq!(
-        hello["pid"],
-        eud_keeper::noted_pid(&kept.folder)
-            .unwrap()
-            .unwrap()
-            .identity
-            .pid
-    );
+    let noted = eud_keeper::noted(&kept.folder).unwrap().unwrap();
+    assert_eq!(hello["pid"], noted.command.unwrap().pid);
     kept.ask("stop\n");
     kept.ended();
 }

@@ -29,7 +29,6 @@ pub(crate) use environment::{Identity, Surroundings, resolve};
 use crate::clock;
 use crate::context::Context;
 use crate::exit_file::{self, RunKey};
-use crate::keeper_file;
 use crate::keeper_line::KeeperLine;
 use crate::link::{Link, Request};
 use crate::log_watch::Mark;
@@ -175,7 +174,6 @@ fn prepare_and_spawn(
     let keeper = eud_keeper::spawn_keeper(&context.keeper, &dir, &spec, stderr)
         .map_err(|e| format!("cannot start {}: {e}", context.keeper.display()))?;
     context.reaper.keeper(keeper.pid);
-    keeper_file::write(&dir, keeper.pid, &context.boot_id);
     Ok(keeper.socket)
 }
 

@@ -1,0 +1,142 @@
+//! What a keeper notes for whoever has to clear up after it: the file `live` in the run's folder.
+//!
+//! ```text
+//! boot 5c1d…
+//! keeper 412 88112
+//! cgroup /sys/fs/cgroup/eud-…
+//! command 413 88113
+//! ```
+//!
+//! Processes by id and start time in clock ticks since that boot; a number alone proves nothing.
+//! Invariants: the control group is noted before anything is born in it; a line that is not whole
+//! is not believed. It is one file because a file system looks long for a free place where many
+//! files were deleted lately, and every run pays that for each file.
+//! Deliberately absent: fsync. It means nothing after a power cut.
+
+use std::fmt::Write as _;
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use eud_sys::process::{self, Identity};
+
+/// Name of the file in the run's folder.
+pub(crate) const LIVE: &str = "live";
+
+/// What is noted of a run.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Noted {
+    /// Boot of the machine in which the rest means something: [`eud_sys::process::boot_id`].
+    pub boot_id: String,
+    /// The keeper.
+    pub keeper: Option<Identity>,
+    /// The run's own control group, if it has one.
+    pub cgroup: Option<PathBuf>,
+    /// The command.
+    pub command: Option<Identity>,
+}
+
+/// Reads what is noted of a run. `Ok(None)` when there is nothing, or nothing that can be
+/// understood.
+///
+/// # Errors
+/// When the file is there but cannot be read.
+pub fn noted(run_dir: &Path) -> io::Result<Option<Noted>> {
+    match fs::read_to_string(run_dir.join(LIVE)) {
+        Ok(text) => Ok(parse(&text)),
+        Err(error)
+            if matches!(
+                error.kind(),
+                io::ErrorKind::NotFound | io::ErrorKind::InvalidData
+            ) =>
+        {
+            Ok(None)
+        }
+        Err(error) => Err(error),
+    }
+}
+
+fn parse(text: &str) -> Option<Noted> {
+    let mut noted = Noted::default();
+    for line in text.split_inclusive('\n') {
+        let Some((name, value)) = line.strip_suffix('\n').and_then(|l| l.split_once(' ')) else {
+            continue;
+        };
+        match name {
+            "boot" => value.clone_into(&mut noted.boot_id),
+            "keeper" => noted.keeper = identity(value),
+            "cgroup" => noted.cgroup = Some(value.into()),
+            "command" => noted.command = identity(value),
+            _ => {}
+        }
+    }
+    (!noted.boot_id.is_empty()).then_some(noted)
+}
+
+fn identity(text: &str) -> Option<Identity> {
+    let (pid, start_ticks) = text.split_once(' ')?;
+    Some(Identity {
+        pid: pid.parse().ok()?,
+        start_ticks: start_ticks.parse().ok()?,
+    })
+}
+
+/// The open file of a run that begins. In the current folder.
+#[derive(Debug)]
+pub(crate) struct Note(File);
+
+impl Note {
+    /// Notes this process and its group.
+    pub(crate) fn create(cgroup: Option<&Path>) -> io::Result<Self> {
+        let me = process::identity(std::process::id())?;
+        let mut text = format!(
+            "boot {}\nkeeper {} {}\n",
+            process::boot_id()?,
+            me.pid,
+            me.start_ticks
+        );
+        if let Some(path) = cgroup {
+            // Writing to a string cannot fail.
+            let _ = writeln!(text, "cgroup {}", path.display());
+        }
+        let mut file = File::create(LIVE)?;
+        file.write_all(text.as_bytes())?;
+        Ok(Self(file))
+    }
+
+    /// Notes the command. Nothing more comes after.
+    pub(crate) fn finish(mut self, command: Identity) -> io::Result<()> {
+        let text = format!("command {} {}\n", command.pid, command.start_ticks);
+        self.0.write_all(text.as_bytes())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_whole_lines_are_believed() {
+        let who = |pid, start_ticks| Some(Identity { pid, start_ticks });
+        let whole = "boot b\nkeeper 1 2\ncgroup /sys/fs/cgroup/x y\ncommand 3 4\n";
+        let expected = Noted {
+            boot_id: "b".to_owned(),
+            keeper: who(1, 2),
+            cgroup: Some("/sys/fs/cgroup/x y".into()),
+            command: who(3, 4),
+        };
+        assert_eq!(parse(whole), Some(expected.clone()));
+        let torn = parse(&whole[..whole.len() - 1]).unwrap();
+        assert_eq!(
+            torn,
+            Noted {
+                command: None,
+                ..expected
+            }
+        );
+        assert_eq!(parse("boot b"), None);
+        assert_eq!(parse("keeper 1 2\n"), None);
+        let odd = parse("boot b\nkeeper 1\ncommand x 4\nother\n").unwrap();
+        assert_eq!((odd.keeper, odd.command), (None, None));
+    }
+}
