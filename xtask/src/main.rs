@@ -12,6 +12,7 @@ mod demo;
 mod dist;
 mod docs;
 mod fleet;
+mod fuzz;
 mod processes;
 mod test;
 mod tidy;
@@ -30,7 +31,9 @@ cargo xtask <task>
   docs   [--show] [--write] [PAGE...] run the commands in README.md and docs/
   dist                               build what is distributed into target/dist-out
   bench  [--quick] [--dist] [--no-build] [--only NAME] [--json FILE] [--write]
-                                     the figures of SPECIFICATION.md, as ratios in one run";
+                                     the figures of SPECIFICATION.md, as ratios in one run
+  fuzz   [TARGET] [--runs N | --minutes M] [--planted]
+                                     any bytes for every parser of foreign input";
 
 fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
@@ -45,6 +48,7 @@ fn main() -> ExitCode {
         "docs" => docs::run(rest),
         "dist" => dist::run(rest),
         "bench" => bench::run(rest),
+        "fuzz" => fuzz::run(rest),
         // For this program itself: see `fleet::Fleet::unblock_signals`.
         "exec" => cmd::exec(rest),
         "help" | "--help" | "-h" => {

@@ -17,6 +17,8 @@ mod cycles;
 mod diagnostic;
 mod document;
 mod expand;
+#[doc(hidden)]
+pub mod fuzz;
 mod include;
 mod keys;
 mod load;

@@ -13,6 +13,8 @@
 
 mod child;
 mod control;
+#[doc(hidden)]
+pub mod fuzz;
 mod json;
 mod launch;
 mod log;

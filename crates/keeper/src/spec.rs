@@ -184,7 +184,7 @@ impl LaunchSpec {
             b"log" => self.log = owned(value).into(),
             b"arg" => self.args.push(owned(value)),
             b"env" => {
-                let (name, value) = split_at_equals(value)?;
+                let (name, value) = split_at_equals(value).filter(|(name, _)| !name.is_empty())?;
                 self.env.push((owned(name), owned(value)));
             }
             b"cwd" => self.cwd = owned(value).into(),
@@ -353,6 +353,7 @@ mod tests {
             (b"umask=9", "umask"),
             (b"rlimit=core:1", "rlimit"),
             (b"env=s3cret", "env"),
+            (b"env==s3cret", "env"),
             (b"unit=\xff", "unit"),
             (b"stop_signal=s3cret", "stop_signal"),
         ] {

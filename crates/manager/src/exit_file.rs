@@ -74,7 +74,8 @@ pub(crate) fn read(layout: &Layout, key: &RunKey) -> ExitFile {
     parse(&bytes, key)
 }
 
-fn parse(bytes: &[u8], key: &RunKey) -> ExitFile {
+/// Reads the bytes of a record.
+pub(crate) fn parse(bytes: &[u8], key: &RunKey) -> ExitFile {
     match serde_json::from_slice::<ExitRecord>(bytes) {
         Ok(record) if record.run != key.run || record.unit != key.unit => ExitFile::Corrupt(
             format!("it is the record of run {} of {}", record.run, record.unit),

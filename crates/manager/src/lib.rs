@@ -20,6 +20,8 @@ mod error;
 mod exit_file;
 mod files;
 mod fleet_file;
+#[doc(hidden)]
+pub mod fuzz;
 mod handle;
 mod history;
 mod keeper_line;

@@ -63,8 +63,8 @@ pub(crate) struct LogWatch {
     open: Option<Open>,
     /// Files read to their end.
     done: Vec<u64>,
-    /// Pieces of a line of which the end is not there yet.
-    partial: String,
+    /// Pieces of a line of each stream of which the end is not there yet.
+    partial: [String; 2],
 }
 
 #[derive(Debug)]
@@ -103,7 +103,7 @@ impl LogWatch {
             mark,
             open: None,
             done: Vec::new(),
-            partial: String::new(),
+            partial: Default::default(),
         })
     }
 
@@ -212,23 +212,26 @@ impl LogWatch {
     fn matches(&mut self, line: &[u8]) -> bool {
         let line = String::from_utf8_lossy(line);
         let mut fields = line.trim_end_matches('\n').splitn(4, ' ');
-        let (Some(time), Some(_), Some(tag)) = (fields.next(), fields.next(), fields.next()) else {
+        let (Some(time), Some(stream), Some(tag)) = (fields.next(), fields.next(), fields.next())
+        else {
             return false;
         };
         if time.trim_end_matches('Z') < self.not_before.as_str() {
             return false;
         }
         let text = fields.next().unwrap_or_default();
-        if tag != "P" && self.partial.is_empty() {
+        // One stream may write between two parts of a line of the other.
+        let partial = &mut self.partial[usize::from(stream == "stderr")];
+        if tag != "P" && partial.is_empty() {
             return self.pattern.is_match(text);
         }
-        if self.partial.len() < LINE_BYTES_MAX {
-            self.partial.push_str(text);
+        if partial.len() < LINE_BYTES_MAX {
+            partial.push_str(text);
         }
         if tag == "P" {
             return false;
         }
-        let whole = std::mem::take(&mut self.partial);
+        let whole = std::mem::take(partial);
         self.pattern.is_match(&whole)
     }
 }
@@ -319,6 +322,15 @@ mod tests {
         log.append("2026-06-01T00:00:00.000000001Z stdout P liste\n");
         log.rotate("2026-06-01T00-00-00.log");
         log.append("2026-06-01T00:00:00.000000001Z stdout F ning on 80\n");
+        assert_eq!(watch.look().unwrap(), Looked::Match);
+    }
+
+    #[test]
+    fn a_line_in_parts_is_not_mixed_with_the_other_stream() {
+        let log = Log::new();
+        let mut watch = log.watch(Some(Mark::now(&log.layout, "a")), 0);
+        log.append("2026-06-01T00:00:00.000000001Z stdout P a very long line\n");
+        log.append(HIT);
         assert_eq!(watch.look().unwrap(), Looked::Match);
     }
 

@@ -36,8 +36,13 @@ pub fn mount_point() -> Option<&'static Path> {
 /// Folder of the group this process is in.
 pub fn own() -> Option<PathBuf> {
     let text = fs::read_to_string("/proc/self/cgroup").ok()?;
+    Some(mount_point()?.join(parse_own(&text)?))
+}
+
+/// Path of the cgroup v2 in the text of `/proc/self/cgroup`, relative to where it is mounted.
+pub fn parse_own(text: &str) -> Option<&Path> {
     let path = text.lines().find_map(|line| line.strip_prefix("0::/"))?;
-    Some(mount_point()?.join(path))
+    Some(Path::new(path))
 }
 
 impl Cgroup {

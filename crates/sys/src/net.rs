@@ -60,7 +60,7 @@ fn all_listeners_where(wanted: impl Fn(&SocketAddr) -> bool) -> io::Result<Vec<L
 }
 
 /// One line of `/proc/net/tcp{,6}`: the socket's inode and address, if it listens.
-fn parse_line(line: &str) -> Option<(u64, SocketAddr)> {
+pub fn parse_line(line: &str) -> Option<(u64, SocketAddr)> {
     const LISTEN: &str = "0A";
     let mut fields = line.split_ascii_whitespace();
     let local = fields.nth(1)?;
@@ -115,7 +115,7 @@ fn holders_of(sockets: &BTreeMap<u64, SocketAddr>) -> io::Result<BTreeMap<u64, V
 }
 
 /// The inode in `socket:[4711]`.
-fn inode_in(link: &[u8]) -> Option<u64> {
+pub fn inode_in(link: &[u8]) -> Option<u64> {
     let number = link.strip_prefix(b"socket:[")?.strip_suffix(b"]")?;
     std::str::from_utf8(number).ok()?.parse().ok()
 }

@@ -63,7 +63,8 @@ fn gone(error: io::Error) -> io::Error {
     }
 }
 
-fn parse_stat(pid: u32, text: &[u8]) -> Option<Stat> {
+/// Reads the text of `/proc/<pid>/stat`; `None` when it is none.
+pub fn parse_stat(pid: u32, text: &[u8]) -> Option<Stat> {
     // The second field is the program's name in parentheses, which may hold anything, also `)`.
     let after_name = text.iter().rposition(|b| *b == b')')?;
     let rest = std::str::from_utf8(text.get(after_name + 1..)?).ok()?;

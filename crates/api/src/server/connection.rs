@@ -19,8 +19,8 @@ use tokio::sync::broadcast::error::{RecvError, TryRecvError};
 use tokio::sync::watch;
 use tokio::time::timeout;
 
-use crate::protocol::{LINE_BYTES_MAX, NOTE_LAGGED, NOTE_TRANSITION, RpcError, Subscribed, code};
-use crate::server::methods::Failure;
+use crate::protocol::{LINE_BYTES_MAX, NOTE_LAGGED, NOTE_TRANSITION, code};
+use crate::server::methods::{Asked, Failure};
 use crate::server::rpc::{self, Call, Incoming};
 use crate::server::{CONNECTIONS_MAX, WRITE_LIMIT_MS, methods};
 
@@ -152,24 +152,22 @@ impl Connection {
             Ok(call) => call,
             Err(answer) => return Ok(Some(answer)),
         };
-        let result = if method == "events.subscribe" {
-            self.subscribe(params)
-        } else {
-            match methods::call(&self.handle, &method, params).await {
-                Ok(value) => Ok(value),
-                Err(Failure::Error(error)) => Err(error),
-                Err(Failure::Ended) => return Err(io::ErrorKind::BrokenPipe.into()),
+        let result = match methods::understand(&method, params) {
+            Ok(asked) => {
+                if matches!(asked, Asked::Subscribe) {
+                    // Before the answer, so that nothing falls between the two.
+                    self.subscription
+                        .get_or_insert_with(|| self.handle.subscribe());
+                }
+                match methods::carry_out(&self.handle, asked).await {
+                    Ok(value) => Ok(value),
+                    Err(Failure::Error(error)) => Err(error),
+                    Err(Failure::Ended) => return Err(io::ErrorKind::BrokenPipe.into()),
+                }
             }
+            Err(error) => Err(error),
         };
         Ok(id.map(|id| rpc::answer(&id, &result)))
-    }
-
-    fn subscribe(&mut self, params: serde_json::Value) -> Result<serde_json::Value, RpcError> {
-        methods::none(params)?;
-        // Before the answer, so that nothing falls between the two.
-        self.subscription
-            .get_or_insert_with(|| self.handle.subscribe());
-        Ok(json!(Subscribed { subscribed: true }))
     }
 
     /// False when the connection is over.

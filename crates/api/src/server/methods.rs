@@ -11,7 +11,8 @@ use serde_json::Value;
 
 use crate::protocol::{
     FleetInvalid, HoldParams, Info, NameParams, NamesParams, Pong, RUNS_DEFAULT, RpcError,
-    RunsParams, Shown, ShutdownParams, SignalParams, UnknownSelector, UpParams, VERSION, code,
+    RunsParams, Shown, ShutdownParams, SignalParams, Subscribed, UnknownSelector, UpParams,
+    VERSION, code,
 };
 use crate::server::rpc;
 
@@ -35,68 +36,91 @@ impl From<RpcError> for Failure {
 
 type Outcome = Result<Value, Failure>;
 
-/// Carries out a call.
-pub(super) async fn call(handle: &Handle, method: &str, params: Value) -> Outcome {
-    match method {
-        "ping" => {
-            none(params)?;
-            encode(&Pong {
-                pong: true,
-                timestamp: rfc3339(eud_sys::clock::wall_ms()),
-            })
-        }
-        "manager.info" => {
-            none(params)?;
-            info(handle).await
-        }
-        "fleet.status" => {
-            none(params)?;
-            encode(&handle.status().await.map_err(failed)?)
-        }
+/// A call that is understood: method and parameters are right, as far as they can be without a
+/// manager.
+#[derive(Debug)]
+pub(super) enum Asked {
+    Ping,
+    Info,
+    Status,
+    Reload,
+    Subscribe,
+    Command(Request),
+    Show(String),
+    Runs(RunsParams),
+    Why(String),
+}
+
+/// Reads method and parameters.
+///
+/// # Errors
+/// As they are to be told.
+pub(super) fn understand(method: &str, params: Value) -> Result<Asked, RpcError> {
+    let asked = match method {
+        "ping" => none(params, Asked::Ping)?,
+        "manager.info" => none(params, Asked::Info)?,
+        "fleet.status" => none(params, Asked::Status)?,
+        "fleet.reload" => none(params, Asked::Reload)?,
+        "events.subscribe" => none(params, Asked::Subscribe)?,
+        "daemon.show" => Asked::Show(read::<NameParams>(params)?.name),
+        "daemon.runs" => Asked::Runs(read(params)?),
+        "daemon.why" => Asked::Why(read::<NameParams>(params)?.name),
+        _ => Asked::Command(command(method, params)?),
+    };
+    Ok(asked)
+}
+
+fn command(method: &str, params: Value) -> Result<Request, RpcError> {
+    let request = match method {
         "fleet.up" => {
             let UpParams { profile } = read(params)?;
-            command(handle, Request::Up { profile }).await
-        }
-        "fleet.reload" => {
-            none(params)?;
-            encode(&handle.reload().await.map_err(failed)?)
+            Request::Up { profile }
         }
         "fleet.shutdown" => {
             let ShutdownParams { keep_daemons } = read(params)?;
-            command(handle, Request::Shutdown { keep_daemons }).await
+            Request::Shutdown { keep_daemons }
         }
-        "daemon.start" => command(handle, Request::Start(names(params)?)).await,
-        "daemon.stop" => command(handle, Request::Stop(names(params)?)).await,
-        "daemon.restart" => command(handle, Request::Restart(names(params)?)).await,
-        "daemon.release" => command(handle, Request::Release(names(params)?)).await,
+        "daemon.start" => Request::Start(names(params)?),
+        "daemon.stop" => Request::Stop(names(params)?),
+        "daemon.restart" => Request::Restart(names(params)?),
+        "daemon.release" => Request::Release(names(params)?),
         "daemon.hold" => {
             let HoldParams { names, reason } = read(params)?;
-            command(handle, Request::Hold(named(names)?, reason)).await
+            Request::Hold(named(names)?, reason)
         }
         "daemon.signal" => {
             let SignalParams { names, signal } = read(params)?;
-            command(handle, Request::Signal(named(names)?, signal)).await
+            Request::Signal(named(names)?, signal)
         }
-        "daemon.show" => show(handle, &read::<NameParams>(params)?.name).await,
-        "daemon.runs" => {
-            let RunsParams { name, limit } = read(params)?;
+        _ => {
+            return Err(rpc::error(
+                code::METHOD_NOT_FOUND,
+                &format!("there is no method `{method}`"),
+            ));
+        }
+    };
+    Ok(request)
+}
+
+/// Carries out a call, but for a subscription, which is the connection's.
+pub(super) async fn carry_out(handle: &Handle, asked: Asked) -> Outcome {
+    match asked {
+        Asked::Ping => encode(&Pong {
+            pong: true,
+            timestamp: rfc3339(eud_sys::clock::wall_ms()),
+        }),
+        Asked::Info => info(handle).await,
+        Asked::Status => encode(&handle.status().await.map_err(failed)?),
+        Asked::Reload => encode(&handle.reload().await.map_err(failed)?),
+        Asked::Subscribe => encode(&Subscribed { subscribed: true }),
+        Asked::Command(request) => encode(&handle.command(request).await.map_err(failed)?),
+        Asked::Show(name) => show(handle, &name).await,
+        Asked::Runs(RunsParams { name, limit }) => {
             let limit = limit.unwrap_or(RUNS_DEFAULT).min(RUNS_MAX);
             encode(&handle.runs(&name, limit).await.map_err(failed)?)
         }
-        "daemon.why" => {
-            let NameParams { name } = read(params)?;
-            encode(&handle.why(&name).await.map_err(failed)?)
-        }
-        _ => Err(rpc::error(
-            code::METHOD_NOT_FOUND,
-            &format!("there is no method `{method}`"),
-        )
-        .into()),
+        Asked::Why(name) => encode(&handle.why(&name).await.map_err(failed)?),
     }
-}
-
-async fn command(handle: &Handle, request: Request) -> Outcome {
-    encode(&handle.command(request).await.map_err(failed)?)
 }
 
 async fn info(handle: &Handle) -> Outcome {
@@ -130,11 +154,11 @@ async fn show(handle: &Handle, name: &str) -> Outcome {
     })
 }
 
-/// Checks that there are no parameters.
-pub(super) fn none(params: Value) -> Result<(), RpcError> {
+/// `asked`, when there are no parameters.
+fn none(params: Value, asked: Asked) -> Result<Asked, RpcError> {
     match params {
-        Value::Null => Ok(()),
-        Value::Object(map) if map.is_empty() => Ok(()),
+        Value::Null => Ok(asked),
+        Value::Object(map) if map.is_empty() => Ok(asked),
         _ => Err(rpc::error(
             code::INVALID_PARAMS,
             "this method takes no parameters",
@@ -218,11 +242,10 @@ mod tests {
 
     #[test]
     fn parameters_are_checked() {
-        assert!(none(Value::Null).is_ok() && none(json!({})).is_ok());
-        assert_eq!(
-            none(json!({"a": 1})).unwrap_err().code,
-            code::INVALID_PARAMS
-        );
+        assert!(matches!(understand("ping", json!({})), Ok(Asked::Ping)));
+        let wrong = |method, params| understand(method, params).unwrap_err().code;
+        assert_eq!(wrong("ping", json!({"a": 1})), code::INVALID_PARAMS);
+        assert_eq!(wrong("pong", Value::Null), code::METHOD_NOT_FOUND);
         assert_eq!(read::<UpParams>(Value::Null).unwrap(), UpParams::default());
         for bad in [json!({"profil": "x"}), json!({"profile": 1}), json!(["x"])] {
             assert_eq!(

@@ -10,6 +10,8 @@
 //! Deliberately absent: decisions, and any knowledge of files but the socket.
 
 mod connection;
+#[doc(hidden)]
+pub mod fuzz;
 mod methods;
 mod rpc;
 

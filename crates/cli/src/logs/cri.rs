@@ -100,7 +100,7 @@ fn parse_utc(text: &[u8]) -> Option<i64> {
     let second = number(&text[17..19])?;
     let in_range = (1970..2262).contains(&year)
         && (1..=12).contains(&month)
-        && (1..=31).contains(&day)
+        && (1..=days_of(year, month)).contains(&day)
         && hour < 24
         && minute < 60
         && second < 60;
@@ -123,6 +123,15 @@ fn number(digits: &[u8]) -> Option<i64> {
         byte.is_ascii_digit()
             .then(|| value * 10 + i64::from(byte - b'0'))
     })
+}
+
+fn days_of(year: i64, month: i64) -> i64 {
+    let is_leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
+    match month {
+        2 => 28 + i64::from(is_leap),
+        4 | 6 | 9 | 11 => 30,
+        _ => 31,
+    }
 }
 
 /// Days from 1970-01-01, in the proleptic Gregorian calendar (Howard Hinnant's algorithm).
@@ -221,6 +230,14 @@ mod tests {
                 general.as_nanosecond()
             );
         }
+    }
+
+    #[test]
+    fn days_that_do_not_exist_are_no_times() {
+        for text in ["2023-02-29", "2100-02-29", "2024-02-30", "2026-11-31"] {
+            assert_eq!(parse_time(format!("{text}T00:00:00Z").as_bytes()), None);
+        }
+        assert!(parse_utc(b"2024-02-29T00:00:00Z").is_some());
     }
 
     #[test]

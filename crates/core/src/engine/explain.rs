@@ -93,7 +93,9 @@ impl Core {
 
     fn since(&self, unit: &str, now: Now) -> Option<String> {
         let since = self.slots.get(unit)?.since_ms?;
-        u64::try_from(now.wall_ms - since).ok().map(words::duration)
+        u64::try_from(now.wall_ms.saturating_sub(since))
+            .ok()
+            .map(words::duration)
     }
 
     fn proof(&self, unit: &Unit) -> &'static str {

@@ -113,7 +113,7 @@ impl Core {
             .max()
             .unwrap_or(0);
         if !self.has(Planted::GenerationReused) {
-            let next = recovery.next_generation.max(highest + 1);
+            let next = recovery.next_generation.max(highest.saturating_add(1));
             self.next_generation = self.next_generation.max(next);
         }
         self.up_called = !recovery.intents.is_empty();
@@ -253,7 +253,7 @@ impl Core {
             } => {
                 run.pid = pid;
                 if pid.is_some() {
-                    let age = u64::try_from(now.wall_ms - started_at_ms).unwrap_or(0);
+                    let age = u64::try_from(now.wall_ms.saturating_sub(started_at_ms)).unwrap_or(0);
                     run.started_ms = Some(started_at_ms);
                     run.started_mono = Some(now.mono_ms.saturating_sub(age));
                 } else {

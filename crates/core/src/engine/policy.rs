@@ -57,7 +57,9 @@ pub(crate) fn after_exit(
         (RestartMode::OnFailure, ExitClass::Failure | ExitClass::Stopped)
         | (RestartMode::Always, _) => {}
     }
-    let lasted_ms = u64::try_from(record.ended_at_ms - record.started_at_ms).unwrap_or(0);
+    // The times come from a file; nothing says that they are sensible.
+    let lasted_ms = record.ended_at_ms.saturating_sub(record.started_at_ms);
+    let lasted_ms = u64::try_from(lasted_ms).unwrap_or(0);
     if record.started_at_ms > 0 && lasted_ms >= policy.reset_ms {
         ledger.attempt = 0;
     }
@@ -65,7 +67,7 @@ pub(crate) fn after_exit(
     // Entries from the future were written before the clock was set back; they say nothing now.
     ledger
         .recent_ms
-        .retain(|at| *at <= now_ms && now_ms - at < window_ms);
+        .retain(|at| *at <= now_ms && now_ms.saturating_sub(*at) < window_ms);
     if policy.limit > 0 && ledger.recent_ms.len() >= policy.limit as usize {
         ledger.recent_ms.clear();
         ledger.attempt = 0;
@@ -88,10 +90,13 @@ fn delay_ms(policy: &Restart, attempt: u32, rng: &mut Rng) -> u64 {
     }
     let mut delay = policy.backoff_initial_ms;
     for _ in 1..attempt {
-        delay = delay.saturating_mul(u64::from(policy.backoff_factor_percent.max(100))) / 100;
-        if delay >= policy.backoff_max_ms {
+        let longer = delay.saturating_mul(u64::from(policy.backoff_factor_percent.max(100))) / 100;
+        // One that does not grow never will, however many attempts there were.
+        if longer >= policy.backoff_max_ms || longer == delay {
+            delay = longer;
             break;
         }
+        delay = longer;
     }
     let delay = delay.min(policy.backoff_max_ms);
     let spread = delay.saturating_mul(u64::from(policy.backoff_jitter_percent)) / 100;

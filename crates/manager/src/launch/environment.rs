@@ -266,7 +266,7 @@ fn env_file(path: &str) -> Result<Vec<(String, String)>, String> {
 /// Lines of `KEY=value`, blank lines and `#` comments. `export ` before a key is skipped. A value
 /// may be in single quotes (as it is) or double quotes (`\\`, `\"`, `\n`, `\t`, `\$` are
 /// understood); otherwise it ends with the line, without spaces around it. Nothing is expanded.
-fn parse_env_file(text: &str) -> Result<Vec<(String, String)>, (usize, String)> {
+pub(crate) fn parse_env_file(text: &str) -> Result<Vec<(String, String)>, (usize, String)> {
     let mut found = Vec::new();
     for (index, raw) in text.lines().enumerate() {
         let line = raw.trim();

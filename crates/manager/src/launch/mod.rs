@@ -24,7 +24,7 @@ use eud_sys::signal::Signal;
 use tokio::sync::mpsc;
 
 pub use environment::{ENV_FILE_BYTES_MAX, SECRET_BYTES_MAX, SECRET_COMMAND_LIMIT};
-pub(crate) use environment::{Identity, Surroundings, resolve};
+pub(crate) use environment::{Identity, Surroundings, parse_env_file, resolve};
 
 use crate::clock;
 use crate::context::Context;

@@ -56,31 +56,43 @@ pub(super) async fn get(text: &str) -> Result<(), String> {
     }
 }
 
-/// Status of the first answer that is not an interim one (1xx); `None` while it is not there.
-fn final_status(mut head: &[u8]) -> Option<Result<u16, ()>> {
+/// Status of the first answer that is not an interim one (1xx); `None` while it is not there. Lines
+/// end with a newline; a carriage return before it is not theirs.
+pub(crate) fn final_status(head: &[u8]) -> Option<Result<u16, ()>> {
+    // What follows the last newline is not whole yet.
+    let whole = &head[..head.iter().rposition(|byte| *byte == b'\n')?];
+    let mut lines = whole
+        .split(|byte| *byte == b'\n')
+        .map(|line| line.strip_suffix(b"\r").unwrap_or(line));
     loop {
-        let end = head.windows(2).position(|w| w == b"\r\n").or_else(|| {
-            // Some servers end lines with a bare newline.
-            head.iter().position(|b| *b == b'\n')
-        })?;
-        let Some(status) = status_of(&head[..end]) else {
+        let Some(status) = status_of(lines.next()?) else {
             return Some(Err(()));
         };
         if !(100..200).contains(&status) {
             return Some(Ok(status));
         }
-        let blank = head.windows(4).position(|w| w == b"\r\n\r\n")?;
-        head = &head[blank + 4..];
+        lines.find(|line| line.is_empty())?;
     }
 }
 
+/// Three digits after the version, of which the first is one of the five classes.
 fn status_of(line: &[u8]) -> Option<u16> {
     let line = std::str::from_utf8(line).ok()?;
     let mut words = line.split(' ');
     if !words.next()?.starts_with("HTTP/1.") {
         return None;
     }
-    words.next()?.parse().ok()
+    let status = words.next()?;
+    let is_status = status.len() == 3 && status.bytes().all(|byte| byte.is_ascii_digit());
+    status
+        .parse()
+        .ok()
+        .filter(|status| is_status && *status >= 100)
+}
+
+/// `host:port` of a URL.
+pub(super) fn address(text: &str) -> Result<String, String> {
+    Ok(parse(text)?.address)
 }
 
 fn parse(text: &str) -> Result<Url<'_>, String> {
@@ -167,6 +179,16 @@ mod tests {
             Some(Ok(404))
         );
         assert_eq!(final_status(b"HTTP/1.1 100 Continue\r\n\r\n"), None);
+        // However much of it is there, and whatever its lines end with.
+        for head in [
+            &b"HTTP/1.0 503\nA: b\r\n\r\n"[..],
+            b"HTTP/1.1 100\n\nHTTP/1.0 503 x\n\n",
+        ] {
+            assert_eq!(final_status(head), Some(Ok(503)));
+        }
+        for head in [&b"HTTP/1.1 7\n"[..], b"HTTP/1.1 +200\n", b"HTTP/1.1 099\n"] {
+            assert_eq!(final_status(head), Some(Err(())));
+        }
         assert_eq!(final_status(b"SSH-2.0-OpenSSH\r\n"), Some(Err(())));
         assert_eq!(final_status(b"\xff\xff\r\n"), Some(Err(())));
     }

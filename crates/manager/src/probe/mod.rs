@@ -18,6 +18,7 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 pub(crate) use exec::Surrounded;
+pub(crate) use http::final_status as http_status;
 
 /// Tests once.
 ///
@@ -94,6 +95,13 @@ fn split_host_port(address: &str) -> Option<(&str, u16)> {
         None => host,
     };
     Some((host, port.parse().ok()?))
+}
+
+/// Host and port that the probe of a URL connects to.
+pub(crate) fn http_host_port(url: &str) -> Result<(String, u16), String> {
+    let address = http::address(url)?;
+    let split = split_host_port(&address).map(|(host, port)| (host.to_owned(), port));
+    split.ok_or_else(|| format!("`{address}` is no address of the form host:port"))
 }
 
 fn words(error: &io::Error) -> String {

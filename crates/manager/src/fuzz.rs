@@ -1,0 +1,98 @@
+//! Entries for the fuzzer: what the manager reads from keepers, daemons and files.
+//!
+//! Invariant: the code of the manager itself, in plain types.
+
+use std::io;
+
+use eud_core::io::Notify;
+use eud_core::record::ExitRecord;
+
+use crate::exit_file::{self, ExitFile, RunKey};
+use crate::layout::Layout;
+use crate::log_watch::{LogWatch, Looked, Mark};
+use crate::wire::{self, Asked, Said};
+use crate::{launch, notify, probe};
+
+/// A line of a keeper, as its event's name and its text, if that event has one.
+///
+/// # Errors
+/// In words, when it is none.
+pub fn keeper_line(line: &[u8]) -> Result<(&'static str, Option<String>), String> {
+    Ok(match wire::read(line)? {
+        Said::Hello(hello) => ("hello", Some(hello.unit)),
+        Said::Started { .. } => ("started", None),
+        Said::Notify { message } => ("notify", Some(message)),
+        Said::Output => ("output", None),
+        Said::Rotated { file } => ("rotated", Some(file)),
+        Said::LogBlocked { error } => ("log-blocked", Some(error)),
+        Said::LogUnblocked => ("log-unblocked", None),
+        Said::Ended { record } => ("ended", record.message),
+        Said::Unknown => ("unknown", None),
+    })
+}
+
+/// Items of an sd_notify(3) message.
+pub fn notify_items(message: &str) -> Vec<Notify> {
+    notify::parse(message)
+}
+
+/// The line by which a keeper is asked to signal its command.
+pub fn signal_line(name: &str) -> String {
+    Asked::Signal(name.to_owned()).line()
+}
+
+/// The record in the bytes of an `exit.json`.
+///
+/// # Errors
+/// In words, when it is no record of this run.
+pub fn exit_record(bytes: &[u8], unit: &str, run: &str) -> Result<ExitRecord, String> {
+    let key = RunKey {
+        unit: unit.to_owned(),
+        run: run.to_owned(),
+        generation: 0,
+    };
+    match exit_file::parse(bytes, &key) {
+        ExitFile::Record(record) => Ok(*record),
+        ExitFile::Corrupt(why) => Err(why),
+        ExitFile::Absent => Err("absent".to_owned()),
+    }
+}
+
+/// Variables in the text of an env file.
+///
+/// # Errors
+/// Line, from 1, and what is wrong there.
+pub fn env_file(text: &str) -> Result<Vec<(String, String)>, (usize, String)> {
+    launch::parse_env_file(text)
+}
+
+/// The status in what an HTTP server has said so far; `None` when more must come, an error when
+/// it is no HTTP.
+pub fn http_status(head: &[u8]) -> Option<Result<u16, ()>> {
+    probe::http_status(head)
+}
+
+/// Host and port that the probe of a URL connects to.
+///
+/// # Errors
+/// In words.
+pub fn http_host_port(url: &str) -> Result<(String, u16), String> {
+    probe::http_host_port(url)
+}
+
+/// Whether a line in the log of a unit matches, from its beginning on.
+///
+/// # Errors
+/// A pattern that cannot be used; a log that cannot be read.
+pub fn log_matches(layout: &Layout, unit: &str, pattern: &str) -> io::Result<bool> {
+    let everything = Mark::now(layout, "no such unit");
+    let mut watch =
+        LogWatch::new(layout, unit, pattern, Some(everything), 0).map_err(io::Error::other)?;
+    loop {
+        match watch.look()? {
+            Looked::Match => return Ok(true),
+            Looked::AllSeen => return Ok(false),
+            Looked::More => {}
+        }
+    }
+}

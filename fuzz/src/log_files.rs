@@ -1,0 +1,277 @@
+//! Files of logs: rotated, packed, torn, growing.
+//!
+//! What is promised: every line once and in order, whether it is read at the end or followed, from
+//! the beginning or from near the end; the lines of several units come by time without changing the
+//! order within one; what a command wrote, to the byte, is what is read.
+
+use std::collections::VecDeque;
+use std::fs::{self, File};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use arbitrary::{Result, Unstructured};
+
+use crate::logs::cri::{Joiner, Stream};
+use crate::logs::{Line, Merge, Start, UnitReader, last_lines, units_with_logs};
+use crate::scratch;
+
+const STEPS_MAX: usize = 40;
+
+pub(crate) fn run(bytes: &[u8]) {
+    let folder = scratch();
+    let mut logs = [Log::new(folder.path(), "a"), Log::new(folder.path(), "b")];
+    // Input that is used up ends the story, not the test.
+    let _ = grow(&mut Unstructured::new(bytes), &mut logs);
+    for log in &mut logs {
+        log.look();
+        log.followed.extend(log.reader.finish());
+        let all = log.written();
+        assert_eq!(log.followed, all, "as followed");
+        assert_eq!(log.read(Start::Oldest), all, "as read at the end");
+        near_the_end(log, &all);
+    }
+    merged(&logs);
+    assert_eq!(units_with_logs(folder.path()), ["a", "b"]);
+}
+
+struct Log {
+    folder: PathBuf,
+    /// Contents of all files, oldest first. The last one is `current`.
+    files: Vec<Vec<u8>>,
+    reader: UnitReader,
+    followed: Vec<Line>,
+}
+
+impl Log {
+    fn new(daemons: &Path, unit: &str) -> Self {
+        let folder = daemons.join(unit).join("log");
+        fs::create_dir_all(&folder).expect("a folder can be made");
+        let reader = UnitReader::open(&folder, Start::Oldest).expect("it can be read");
+        Self {
+            folder,
+            files: vec![Vec::new()],
+            reader,
+            followed: Vec::new(),
+        }
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        let path = self.folder.join("current");
+        let file = File::options().create(true).append(true).open(path);
+        let written = file.and_then(|mut file| file.write_all(bytes));
+        written.expect("a file can be written");
+        self.files.last_mut().unwrap().extend_from_slice(bytes);
+    }
+
+    fn rotate(&mut self) {
+        let name = format!("{:09}.log", self.files.len());
+        if fs::rename(self.folder.join("current"), self.folder.join(name)).is_ok() {
+            self.files.push(Vec::new());
+        }
+    }
+
+    fn pack(&self) {
+        for number in 1..self.files.len() {
+            let plain = self.folder.join(format!("{number:09}.log"));
+            if let Ok(bytes) = fs::read(&plain) {
+                let packed = zstd::encode_all(bytes.as_slice(), 1).expect("it can be packed");
+                fs::write(plain.with_extension("log.zst"), packed).expect("it can be written");
+                fs::remove_file(plain).expect("it can be removed");
+            }
+        }
+    }
+
+    fn look(&mut self) {
+        while let Some(line) = self.reader.next_line().expect("it can be read") {
+            self.followed.push(line);
+        }
+    }
+
+    /// The lines that were written: what a file ends with is one, with or without its newline.
+    fn written(&self) -> Vec<Line> {
+        let mut joiner = Joiner::default();
+        let mut lines = Vec::new();
+        for file in &self.files {
+            let mut rest = file.as_slice();
+            while !rest.is_empty() {
+                let end = rest.iter().position(|b| *b == b'\n').unwrap_or(rest.len());
+                lines.extend(joiner.feed(&rest[..end]));
+                rest = rest.get(end + 1..).unwrap_or_default();
+            }
+        }
+        lines.extend(joiner.finish());
+        lines
+    }
+
+    fn read(&self, start: Start) -> Vec<Line> {
+        let mut reader = UnitReader::open(&self.folder, start).expect("it can be read");
+        let mut lines = Vec::new();
+        while let Some(line) = reader.next_line().expect("it can be read") {
+            lines.push(line);
+        }
+        lines.extend(reader.finish());
+        lines
+    }
+}
+
+fn grow(u: &mut Unstructured<'_>, logs: &mut [Log; 2]) -> Result<()> {
+    let mut at_ms: i64 = 1_795_000_000_000;
+    for _ in 0..STEPS_MAX {
+        let log = &mut logs[usize::from(u.ratio(1, 4)?)];
+        match u.int_in_range(0..=9)? {
+            0..=3 => {
+                // Clocks stand still, go on, and are set back.
+                at_ms += i64::from(u.arbitrary::<i16>()?);
+                log.write(&record(u, at_ms)?);
+            }
+            4 => log.write(u.arbitrary()?),
+            5 => {
+                let length = usize::from(u.arbitrary::<u16>()?);
+                log.write(&vec![u.arbitrary()?; length]);
+            }
+            6 => log.rotate(),
+            7 => log.pack(),
+            _ => log.look(),
+        }
+    }
+    Ok(())
+}
+
+fn record(u: &mut Unstructured<'_>, at_ms: i64) -> Result<Vec<u8>> {
+    let at = jiff::Timestamp::from_millisecond(at_ms).unwrap();
+    let stream = u.choose(&["stdout", "stderr"])?;
+    let tag = u.choose(&["F", "F", "P"])?;
+    let mut line = format!("{at:.9} {stream} {tag} ").into_bytes();
+    line.extend_from_slice(u.arbitrary()?);
+    if u.ratio(7, 8)? {
+        line.push(b'\n');
+    }
+    Ok(line)
+}
+
+/// What is read from near the end is what the whole ends with. The first line of each stream may
+/// lack its beginning, and lines that are none the time of the one before.
+fn near_the_end(log: &Log, all: &[Line]) {
+    for count in [0, 1, 2, 7] {
+        let some = log.read(Start::Last(count));
+        assert!(
+            some.len() >= count.min(all.len()),
+            "{count} of {}",
+            all.len()
+        );
+        is_end_of(&some, all);
+        assert!(last_lines(&log.folder, count).len() <= count + 2);
+    }
+    for line in all.iter().step_by(5) {
+        let some = log.read(Start::Since(line.at_ns));
+        is_end_of(&some, all);
+    }
+}
+
+fn is_end_of(some: &[Line], all: &[Line]) {
+    assert!(some.len() <= all.len());
+    let mut begun = [false; 2];
+    for (have, whole) in some.iter().zip(&all[all.len() - some.len()..]) {
+        let begun = &mut begun[usize::from(have.stream == Stream::Stderr)];
+        if *begun {
+            assert_eq!(have.text, whole.text);
+        } else {
+            assert!(whole.text.ends_with(&have.text));
+        }
+        *begun = true;
+        assert_eq!(have.stream, whole.stream);
+    }
+}
+
+fn merged(logs: &[Log; 2]) {
+    let mut merge = Merge::default();
+    for log in logs {
+        merge.add(UnitReader::open(&log.folder, Start::Oldest).expect("it can be read"));
+    }
+    let mut found = Vec::new();
+    merge.refill().expect("it can be read");
+    while let Some(line) = merge.next_line().expect("it can be read") {
+        found.push(line);
+    }
+    // Lines without an end come last, whatever their time.
+    let [mut a, mut b]: [VecDeque<Line>; 2] = [0, 1].map(|unit| {
+        let lines = found.iter().filter(|(of, _)| *of == unit);
+        lines.map(|(_, line)| line.clone()).collect()
+    });
+    for (unit, line) in &found {
+        let first = match (a.front(), b.front()) {
+            (Some(a), Some(b)) => usize::from(b.at_ns < a.at_ns),
+            (a, _) => usize::from(a.is_none()),
+        };
+        assert_eq!(*unit, first, "not the oldest");
+        let next = if first == 0 {
+            a.pop_front()
+        } else {
+            b.pop_front()
+        };
+        assert_eq!(next.as_ref(), Some(line));
+    }
+    found.extend(merge.finish());
+    for (unit, log) in logs.iter().enumerate() {
+        let own = found.iter().filter(|(of, _)| *of == unit);
+        let own: Vec<Line> = own.map(|(_, line)| line.clone()).collect();
+        assert_eq!(own, log.written(), "as merged");
+    }
+}
+
+pub(crate) fn round_trip(bytes: &[u8]) {
+    let mut u = Unstructured::new(bytes);
+    let mut texts = [Vec::new(), Vec::new()];
+    let mut pieces: Vec<(bool, Vec<u8>)> = Vec::new();
+    let size_max = *u.choose(&[1, 60, 500, 20_000, 1 << 20]).unwrap_or(&500);
+    while let Ok(piece) = piece(&mut u)
+        && pieces.len() < STEPS_MAX
+        && !u.is_empty()
+    {
+        texts[usize::from(piece.0)].extend_from_slice(&piece.1);
+        // Longer lines are given out in parts.
+        if texts.iter().any(|text| text.len() > 900_000) {
+            return;
+        }
+        pieces.push(piece);
+    }
+    let newlines = texts
+        .iter()
+        .flatten()
+        .filter(|byte| **byte == b'\n')
+        .count();
+    // A file for each of very many lines would only make the file system work.
+    if size_max < 20_000 && newlines > 100 {
+        return;
+    }
+    let folder = scratch();
+    let said: Vec<(bool, &[u8])> = pieces
+        .iter()
+        .map(|(e, text)| (*e, text.as_slice()))
+        .collect();
+    eud_keeper::fuzz::write_log(folder.path().to_owned(), size_max, &said).expect("written");
+    let mut reader = UnitReader::open(folder.path(), Start::Oldest).expect("it can be read");
+    let mut found: [Vec<Vec<u8>>; 2] = [Vec::new(), Vec::new()];
+    while let Some(line) = reader.next_line().expect("it can be read") {
+        found[usize::from(line.stream == Stream::Stderr)].push(line.text);
+    }
+    assert!(reader.finish().is_empty(), "every line has an end");
+    for (text, found) in texts.iter().zip(found) {
+        let mut lines: Vec<&[u8]> = text.split(|b| *b == b'\n').collect();
+        if lines.last().is_some_and(|last| last.is_empty()) {
+            lines.pop();
+        }
+        assert!(found == lines, "what was read is not what was written");
+    }
+}
+
+fn piece(u: &mut Unstructured<'_>) -> Result<(bool, Vec<u8>)> {
+    let on_stderr = u.arbitrary()?;
+    if u.arbitrary()? {
+        return Ok((on_stderr, u.arbitrary()?));
+    }
+    let length = usize::from(u.arbitrary::<u16>()?);
+    let mut text = vec![u.arbitrary()?; length];
+    text.extend_from_slice(u.arbitrary()?);
+    Ok((on_stderr, text))
+}
