@@ -1,5 +1,6 @@
 //! What can go wrong with `state.db`, and what to do about it.
 
+use std::io;
 use std::path::{Path, PathBuf};
 
 use rusqlite::ErrorCode;
@@ -131,6 +132,21 @@ impl StoreError {
             Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => Self::Locked { path },
             Some(ErrorCode::CannotOpen) => Self::CannotOpen { path, detail },
             _ => Self::Sqlite { path, source },
+        }
+    }
+
+    /// Sorts an error of the file system likewise.
+    pub(crate) fn of_io(path: &Path, error: &io::Error) -> Self {
+        let path = path.to_path_buf();
+        match error.kind() {
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Self::Full { path },
+            io::ErrorKind::ReadOnlyFilesystem | io::ErrorKind::PermissionDenied => {
+                Self::ReadOnly { path }
+            }
+            _ => Self::CannotOpen {
+                path,
+                detail: error.to_string(),
+            },
         }
     }
 

@@ -8,6 +8,7 @@
 //! or is of a newer program is refused, never repaired, moved or deleted.
 //! Deliberately absent: any decision, any clock, logs, and more than one writer.
 
+mod create;
 mod error;
 mod read;
 mod schema;
@@ -52,25 +53,10 @@ impl Store {
     /// or the disk is full. The file is left as it is.
     pub fn open(path: &Path) -> Result<Self> {
         let wrap = |source| StoreError::of(path, source);
-        create_private(path);
-        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
-            | OpenFlags::SQLITE_OPEN_CREATE
-            | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-        let mut conn = Connection::open_with_flags(path, flags).map_err(wrap)?;
-        conn.busy_timeout(std::time::Duration::from_millis(BUSY_TIMEOUT_MS))
-            .map_err(wrap)?;
-        schema::refuse_newer(&conn, path)?;
-        let mode: String = conn
-            .pragma_update_and_check(None, "journal_mode", "wal", |row| row.get(0))
-            .map_err(wrap)?;
-        if mode != "wal" {
-            return Err(StoreError::NoWal {
-                path: path.into(),
-                mode,
-            });
+        if is_new(path) {
+            create::whole(path)?;
         }
-        conn.pragma_update(None, "synchronous", "full")
-            .map_err(wrap)?;
+        let mut conn = open_wal(path, "full")?;
         conn.pragma_update(None, "journal_size_limit", WAL_SIZE_BYTES_MAX)
             .map_err(wrap)?;
         schema::migrate(&mut conn, path)?;
@@ -122,15 +108,39 @@ impl Store {
     }
 }
 
-/// Creates the file with mode 0600, which SQLite takes over for its companions. What fails here
-/// fails again, with words, when the database is opened.
-fn create_private(path: &Path) {
-    use std::os::unix::fs::OpenOptionsExt;
-    let _ = std::fs::OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(path);
+/// Opens for writing, with a write-ahead log and a level of `synchronous`. Refuses what is not ours.
+fn open_wal(path: &Path, synchronous: &str) -> Result<Connection> {
+    let wrap = |source| StoreError::of(path, source);
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
+        | OpenFlags::SQLITE_OPEN_CREATE
+        | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let conn = Connection::open_with_flags(path, flags).map_err(wrap)?;
+    conn.busy_timeout(std::time::Duration::from_millis(BUSY_TIMEOUT_MS))
+        .map_err(wrap)?;
+    schema::refuse_newer(&conn, path)?;
+    conn.pragma_update(None, "synchronous", synchronous)
+        .map_err(wrap)?;
+    let mode: String = conn
+        .pragma_update_and_check(None, "journal_mode", "wal", |row| row.get(0))
+        .map_err(wrap)?;
+    if mode != "wal" {
+        return Err(StoreError::NoWal {
+            path: path.into(),
+            mode,
+        });
+    }
+    Ok(conn)
+}
+
+/// There is no file, or one with nothing in it and no log beside it.
+fn is_new(path: &Path) -> bool {
+    let mut log = path.as_os_str().to_owned();
+    log.push("-wal");
+    let is_empty = std::fs::metadata(path).map_or_else(
+        |error| error.kind() == std::io::ErrorKind::NotFound,
+        |found| found.is_file() && found.len() == 0,
+    );
+    is_empty && !Path::new(&log).exists()
 }
 
 /// A database opened by [`Store::open_read_only`].

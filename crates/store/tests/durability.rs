@@ -414,3 +414,28 @@ fn a_start_is_recorded_without_waiting_for_the_disk_and_the_rest_waits_again() {
     store.apply(&[started, ended("a", 1, 0)]).unwrap();
     assert_eq!(store.synchronous(), 2, "FULL");
 }
+
+#[test]
+fn a_database_is_there_whole_or_not_at_all() {
+    use std::os::unix::fs::PermissionsExt;
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("state.db");
+    // What a try that was cut short leaves behind.
+    fs::write(dir.path().join("state.db.new"), b"half a database").unwrap();
+    fs::write(dir.path().join("state.db.new-wal"), b"half a log").unwrap();
+    let store = Store::open(&path).unwrap();
+    let mut names: Vec<_> = fs::read_dir(dir.path())
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    names.sort();
+    assert_eq!(names, ["state.db", "state.db-shm", "state.db-wal"]);
+    for name in names {
+        let mode = fs::metadata(dir.path().join(&name)).unwrap().permissions();
+        assert_eq!(mode.mode() & 0o777, 0o600, "{name}");
+    }
+    drop(store);
+    // An empty file is as good as none.
+    fs::write(&path, b"").unwrap();
+    Store::open(&path).unwrap();
+}
