@@ -98,7 +98,7 @@ pub fn target(name: &str) -> Option<Target> {
     TARGETS.iter().find(|target| target.name == name).copied()
 }
 
-/// An empty folder of its own, removed with the value. In memory where the machine has such a place.
+/// An empty folder of its own, removed with the value. In memory where there is such a place.
 fn scratch() -> tempfile::TempDir {
     let mut builder = tempfile::Builder::new();
     let builder = builder.prefix("eud-fuzz-");

@@ -238,10 +238,7 @@ fn planted(program: &Path) -> Result<(), Failure> {
     let said = cmd::capture(&mut command)?;
     let said = String::from_utf8_lossy(&said.stderr).into_owned();
     if said.contains("the planted defect") {
-        let runs = said
-            .lines()
-            .filter(|line| line.starts_with('#'))
-            .next_back();
+        let runs = said.lines().rfind(|line| line.starts_with('#'));
         cmd::say(&format!(
             "the planted defect was found after {}",
             runs.unwrap_or("?")
