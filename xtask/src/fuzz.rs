@@ -169,7 +169,7 @@ fn fuzz(program: &Path, target: &Target, limit: &Limit) -> Result<(), Failure> {
     ended.map_err(|why| {
         format!(
             "{why}\nfuzz/failures/{name} has the input; to repeat it:\n  \
-             cargo nextest run -p eud-fuzz"
+             cargo nextest run -p eud-fuzz -E 'test(={name})'"
         )
     })?;
     let mut merge = fuzzer(program, name, &temporary.0);
