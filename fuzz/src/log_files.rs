@@ -16,8 +16,10 @@ use crate::logs::{Line, Merge, Start, UnitReader, last_lines, units_with_logs};
 use crate::scratch;
 
 const STEPS_MAX: usize = 40;
-/// Longer lines are given out in pieces.
-const LOG_BYTES_MAX: usize = 900_000;
+/// Enough for several blocks of a search from the end, and for lines of several parts.
+const LOG_BYTES_MAX: usize = 150_000;
+/// Longest text of one record, in bytes.
+const RECORD_BYTES_MAX: usize = 16_384;
 
 pub(crate) fn run(bytes: &[u8]) {
     let folder = scratch();
@@ -132,7 +134,9 @@ fn grow(u: &mut Unstructured<'_>, logs: &mut [Log; 2]) -> Result<()> {
             }
             4 => log.write(u.arbitrary()?),
             5 => {
-                let length = usize::from(u.arbitrary::<u16>()?);
+                let wide = u.ratio(1, 8)?;
+                let length = u.arbitrary::<u16>()? >> if wide { 0 } else { 6 };
+                let length = usize::from(length);
                 log.write(&vec![u.arbitrary()?; length]);
             }
             6 => log.rotate(),
@@ -254,7 +258,7 @@ pub(crate) fn round_trip(bytes: &[u8]) {
         .filter(|byte| **byte == b'\n')
         .count();
     // A file for each of very many lines would only make the file system work.
-    if size_max < 20_000 && newlines > 100 {
+    if size_max < 20_000 && newlines > 30 {
         return;
     }
     let folder = scratch();
@@ -283,7 +287,12 @@ fn piece(u: &mut Unstructured<'_>) -> Result<(bool, Vec<u8>)> {
     if u.arbitrary()? {
         return Ok((on_stderr, u.arbitrary()?));
     }
-    let length = usize::from(u.arbitrary::<u16>()?);
+    let length = match u.int_in_range(0..=15)? {
+        // Where a line becomes two parts, or three.
+        0 => RECORD_BYTES_MAX * u.int_in_range(1..=2)? + u.int_in_range(0..=4)? - 2,
+        1 => usize::from(u.arbitrary::<u16>()?),
+        _ => u.int_in_range(0..=600)?,
+    };
     let mut text = vec![u.arbitrary()?; length];
     text.extend_from_slice(u.arbitrary()?);
     Ok((on_stderr, text))
