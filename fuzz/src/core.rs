@@ -74,7 +74,12 @@ fn live(u: &mut Unstructured<'_>) -> Result<()> {
         story.pass(u)?;
         let input = story.input(u)?;
         story.tell(input);
+        // To look is dearer than to act, so it is done now and then.
+        if u.ratio(1, 8)? {
+            story.shows_itself();
+        }
     }
+    story.shows_itself();
     Ok(())
 }
 
@@ -206,7 +211,6 @@ impl Story {
         });
         assert!(replies.eq(ticket), "{ticket:?}: {effects:?}");
         self.come_to_rest();
-        self.shows_itself();
     }
 
     /// What is due at once is done at once; then time must pass.

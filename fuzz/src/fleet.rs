@@ -1,7 +1,7 @@
 //! Fleet files.
 //!
-//! What is promised: any files give a fleet or errors, never both and never neither; diagnostics lie
-//! within their files and can be shown on any terminal; a fleet that is accepted keeps the promises
+//! What is promised: any files give a fleet or errors, never both and never neither; diagnostics
+//! lie within their files and can be shown on any terminal; a fleet that is accepted keeps the promises
 //! of `eud_core::fleet`, reads the same again, survives the way to a client, and can be run.
 //!
 //! An input is one file, or several: a line `#=== name` begins another one, which may be included.
@@ -12,7 +12,7 @@ use std::path::Path;
 use eud_config::{Diagnostic, Loaded, Place, Severity, Sources, load, render};
 use eud_core::Core;
 use eud_core::fleet::Fleet;
-use eud_core::io::{Command, Input, Now, Recovery};
+use eud_core::io::{Command, Input, Now};
 use eud_core::select;
 
 use crate::scratch;
@@ -187,11 +187,7 @@ fn comes_up(fleet: &Fleet) {
         ticket: None,
     };
     core.handle(load, now, &mut effects);
-    core.handle(
-        Input::Recover(Box::new(Recovery::default())),
-        now,
-        &mut effects,
-    );
+    core.handle(Input::Recover(Box::default()), now, &mut effects);
     let profiles = fleet.profiles.keys().take(3).cloned().map(Some);
     for (ticket, profile) in [None].into_iter().chain(profiles).enumerate() {
         let command = Command::Up { profile };

@@ -81,16 +81,11 @@ const PLANTED: Target = Target {
     name: "planted",
     about: "panics when it finds a word",
     bytes_max: 64,
+    // One comparison after the other, so that only coverage leads there.
     run: |bytes| {
-        let mut found = 0;
-        for (have, wanted) in bytes.iter().zip(b"eudaemon") {
-            // Byte by byte, so that only coverage leads there.
-            if have != wanted {
-                return;
-            }
-            found += 1;
+        if let [b'e', b'u', b'd', b'-', b'x', b'!', ..] = bytes {
+            panic!("the planted defect");
         }
-        assert!(found < 8, "the planted defect");
     },
 };
 
@@ -103,7 +98,7 @@ pub fn target(name: &str) -> Option<Target> {
     TARGETS.iter().find(|target| target.name == name).copied()
 }
 
-/// An empty folder of its own, removed with the value. In memory where the machine has such a place.
+/// An empty folder of its own, removed with the value. In memory where there is such a place.
 fn scratch() -> tempfile::TempDir {
     let mut builder = tempfile::Builder::new();
     let builder = builder.prefix("eud-fuzz-");

@@ -36,17 +36,7 @@ pub(crate) fn run(args: &[String]) -> Result<(), Failure> {
     if cmd::flag(args, "--planted") {
         return planted(&program);
     }
-    let mut targets = targets(&program)?;
-    if let Some(wanted) = args.first().filter(|arg| !arg.starts_with("--")) {
-        let known: Vec<String> = targets.iter().map(|target| target.name.clone()).collect();
-        targets.retain(|target| target.name == *wanted);
-        if targets.is_empty() {
-            return Err(format!(
-                "no target `{wanted}`; there are: {}",
-                known.join(", ")
-            ));
-        }
-    }
+    let targets = wanted(targets(&program)?, args)?;
     let mut failed = Vec::new();
     for target in targets {
         if let Err(failure) = fuzz(&program, &target, &limit) {
@@ -105,6 +95,27 @@ fn targets(program: &Path) -> Result<Vec<Target>, Failure> {
     Ok(said.lines().filter_map(target).collect())
 }
 
+/// Those that are named, in that order; all when none is.
+fn wanted(mut all: Vec<Target>, args: &[String]) -> Result<Vec<Target>, Failure> {
+    let names: Vec<&String> = args
+        .iter()
+        .take_while(|arg| !arg.starts_with("--"))
+        .collect();
+    if names.is_empty() {
+        return Ok(all);
+    }
+    let mut wanted = Vec::new();
+    for name in names {
+        let Some(place) = all.iter().position(|target| target.name == *name) else {
+            let known: Vec<&str> = all.iter().map(|target| target.name.as_str()).collect();
+            let known = known.join(", ");
+            return Err(format!("no target `{name}`; there are: {known}"));
+        };
+        wanted.push(all.remove(place));
+    }
+    Ok(wanted)
+}
+
 fn build(with_planted: bool) -> Result<PathBuf, Failure> {
     let host = host()?;
     let features = if with_planted {
@@ -158,7 +169,7 @@ fn fuzz(program: &Path, target: &Target, limit: &Limit) -> Result<(), Failure> {
     ended.map_err(|why| {
         format!(
             "{why}\nfuzz/failures/{name} has the input; to repeat it:\n  \
-             cargo nextest run -p eud-fuzz"
+             cargo nextest run -p eud-fuzz -E 'test(={name})'"
         )
     })?;
     let mut merge = fuzzer(program, name, &temporary.0);
@@ -227,10 +238,7 @@ fn planted(program: &Path) -> Result<(), Failure> {
     let said = cmd::capture(&mut command)?;
     let said = String::from_utf8_lossy(&said.stderr).into_owned();
     if said.contains("the planted defect") {
-        let runs = said
-            .lines()
-            .filter(|line| line.starts_with('#'))
-            .next_back();
+        let runs = said.lines().rfind(|line| line.starts_with('#'));
         cmd::say(&format!(
             "the planted defect was found after {}",
             runs.unwrap_or("?")

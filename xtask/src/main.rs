@@ -32,7 +32,7 @@ cargo xtask <task>
   dist                               build what is distributed into target/dist-out
   bench  [--quick] [--dist] [--no-build] [--only NAME] [--json FILE] [--write]
                                      the figures of SPECIFICATION.md, as ratios in one run
-  fuzz   [TARGET] [--runs N | --minutes M] [--planted]
+  fuzz   [TARGET...] [--runs N | --minutes M] [--planted]
                                      any bytes for every parser of foreign input";
 
 fn main() -> ExitCode {

@@ -11,10 +11,15 @@ use super::cri;
 /// Bytes looked at in one step.
 const BLOCK_BYTES: u64 = 64 << 10;
 
-/// Offset at which the last `count` whole lines begin, and how many there really are.
+/// How far before a line its first parts are looked for, in bytes. Longer lines are given out in
+/// pieces anyway.
+const PARTS_BYTES_MAX: u64 = cri::LINE_BYTES_MAX as u64;
+
+/// Offset at which the last `count` whole lines begin, and how many there really are. None of them
+/// lacks its first parts, as far as those are in the file and within [`PARTS_BYTES_MAX`].
 pub(super) fn last_lines(file: &mut File, count: usize) -> io::Result<(u64, usize)> {
     let mut end = file.seek(SeekFrom::End(0))?;
-    let mut found = 0;
+    let mut search = Search::new(count);
     let mut start_of_next = end;
     let mut block = Vec::new();
     // What comes after the block just read: enough of the line to see whether it is a whole one.
@@ -36,21 +41,92 @@ pub(super) fn last_lines(file: &mut File, count: usize) -> io::Result<(u64, usiz
             }
             let length = usize::try_from(start_of_next - offset).unwrap_or(usize::MAX);
             let line = &block[at..block.len().min(at + length)];
+            search.take(line, offset, start_of_next);
+            if let Some(start) = search.over(offset) {
+                return Ok((start, search.found));
+            }
             start_of_next = offset;
-            if is_part(line) {
-                continue;
-            }
-            if found == count {
-                // This whole line is not wanted, but the parts after it are.
-                let after = offset + length as u64;
-                return Ok((after, found));
-            }
-            found += 1;
         }
         follows = block[..block.len().min(64)].to_vec();
         end = begin;
     }
-    Ok((0, found))
+    Ok((search.start.unwrap_or(0), search.found))
+}
+
+/// What is known of a stream, looking backwards.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Begins {
+    /// None of its records is wanted.
+    Nowhere,
+    /// Its first wanted record may go on with a line.
+    Unknown,
+    /// Its first wanted record begins a line.
+    Here,
+}
+
+/// The search for the place where the last lines begin, from line to line backwards.
+#[derive(Debug)]
+struct Search {
+    count: usize,
+    found: usize,
+    /// Where the lines begin that are wanted, once there are enough.
+    start: Option<u64>,
+    streams: [Begins; 2],
+    /// Records before `start` were seen.
+    passed: [bool; 2],
+}
+
+impl Search {
+    fn new(count: usize) -> Self {
+        Self {
+            count,
+            found: 0,
+            start: None,
+            streams: [Begins::Nowhere; 2],
+            passed: [false; 2],
+        }
+    }
+
+    fn take(&mut self, line: &[u8], offset: u64, after: u64) {
+        let line = line.strip_suffix(b"\n").unwrap_or(line);
+        let record = cri::parse(line).map(|record| (record.stream as usize, record.partial));
+        if self.start.is_none() {
+            if is_part(line) || self.found < self.count {
+                self.found += usize::from(!is_part(line));
+                if let Some((stream, _)) = record {
+                    self.streams[stream] = Begins::Unknown;
+                }
+                return;
+            }
+            // This whole line is not wanted, but the parts after it are.
+            self.start = Some(after);
+        }
+        let Some((stream, is_partial)) = record else {
+            return;
+        };
+        self.passed[stream] = true;
+        if self.streams[stream] != Begins::Unknown {
+            return;
+        }
+        if !is_partial {
+            self.streams[stream] = Begins::Here;
+            return;
+        }
+        // It begins a wanted line, so all from here on is wanted.
+        self.start = Some(offset);
+        for (begins, passed) in self.streams.iter_mut().zip(self.passed) {
+            if passed {
+                *begins = Begins::Unknown;
+            }
+        }
+    }
+
+    /// Where to begin, when nothing before `offset` can change that.
+    fn over(&self, offset: u64) -> Option<u64> {
+        let start = self.start?;
+        let is_known = !self.streams.contains(&Begins::Unknown);
+        (is_known || start - offset > PARTS_BYTES_MAX).then_some(start)
+    }
 }
 
 /// Whether a line is a part with more to follow.
@@ -133,6 +209,32 @@ mod tests {
             (rest(&mut some, offset).as_str(), found),
             ("b x P 2\nb x F 2\nc x F 3\n", 2)
         );
+    }
+
+    #[test]
+    fn parts_with_another_stream_between_belong_to_their_line() {
+        let record = |text: &str| format!("2026-11-23T14:02:11Z {text}\n");
+        let texts = [
+            "stdout F 1",
+            "stderr P a",
+            "stdout P x",
+            "stderr F b",
+            "stdout F y",
+        ];
+        let mut some = file(&texts.map(record).concat());
+        let (offset, found) = last_lines(&mut some, 1).unwrap();
+        assert_eq!(found, 1);
+        assert_eq!(
+            rest(&mut some, offset),
+            texts[1..].iter().map(|t| record(t)).collect::<String>()
+        );
+        let mut plain = file(
+            &["stdout F 1", "stderr F a", "stdout F y"]
+                .map(record)
+                .concat(),
+        );
+        let (offset, _) = last_lines(&mut plain, 1).unwrap();
+        assert_eq!(rest(&mut plain, offset), record("stdout F y"));
     }
 
     #[test]

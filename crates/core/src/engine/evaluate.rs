@@ -163,7 +163,8 @@ impl Core {
         slot.impatient = false;
         slot.next_try_mono = None;
         let restarts = std::mem::take(&mut slot.is_restart);
-        slot.ledger.restarts_total += u64::from(restarts);
+        let total = slot.ledger.restarts_total;
+        slot.ledger.restarts_total = total.saturating_add(u64::from(restarts));
         if slot.ledger.next_try_ms.take().is_some() || slot.ledger.cooling || restarts {
             slot.ledger.cooling = false;
             out.push(Effect::Persist(Persist::Ledger(slot.ledger.clone())));
