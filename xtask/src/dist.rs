@@ -1,7 +1,8 @@
 //! `cargo xtask dist`: what is distributed, into `target/dist-out`.
 //!
 //! Invariants: the keeper is static and not position-independent, because there is one per daemon
-//! and those two save about half of its memory; `eud` is an ordinary release build.
+//! and those two save about half of its memory; both are optimised as a whole, which makes `eud`
+//! smaller and every command of it quicker to start.
 
 use std::fs;
 
@@ -32,7 +33,8 @@ pub(crate) fn run(_: &[String]) -> Result<(), Failure> {
     )?;
     cmd::run(&mut cmd::cargo(&[
         "build",
-        "--release",
+        "--profile",
+        "dist",
         "-p",
         "eudaemon",
         "--bin",
@@ -43,7 +45,7 @@ pub(crate) fn run(_: &[String]) -> Result<(), Failure> {
             "eud-keeper",
             cmd::target(&host).join("dist/eud-keeper-alone"),
         ),
-        ("eud", cmd::target("release").join("eud")),
+        ("eud", cmd::target("dist").join("eud")),
     ];
     for (name, from) in built {
         let to = out.join(name);

@@ -64,10 +64,14 @@ pub(crate) fn after_exit(
         ledger.attempt = 0;
     }
     let window_ms = i64::try_from(policy.limit_window_ms).unwrap_or(i64::MAX);
-    // Entries from the future were written before the clock was set back; they say nothing now.
+    // Entries from the future were written before the clock was set back. How long ago that was is
+    // not known; as of now, they count.
+    for at in &mut ledger.recent_ms {
+        *at = (*at).min(now_ms);
+    }
     ledger
         .recent_ms
-        .retain(|at| *at <= now_ms && now_ms.saturating_sub(*at) < window_ms);
+        .retain(|at| now_ms.saturating_sub(*at) < window_ms);
     if policy.limit > 0 && ledger.recent_ms.len() >= policy.limit as usize {
         ledger.recent_ms.clear();
         ledger.attempt = 0;
@@ -195,7 +199,7 @@ mod tests {
     }
 
     #[test]
-    fn too_many_restarts_cool_down_and_a_clock_set_back_does_not_count() {
+    fn too_many_restarts_cool_down_also_when_the_clock_is_set_back() {
         let policy = Restart {
             limit: 2,
             ..Restart::default()
@@ -216,10 +220,8 @@ mod tests {
         assert!(matches!(next(1_000_001), Next::Retry(_)));
         assert_eq!(next(1_000_002), Next::CoolDown(300_000));
         assert!(matches!(next(1_000_003), Next::Retry(_)));
+        // The restart a moment ago is in the future now. It still counts.
         assert!(matches!(next(500), Next::Retry(_)));
-        assert!(
-            matches!(next(501), Next::Retry(_)),
-            "the entry from the future was dropped"
-        );
+        assert_eq!(next(501), Next::CoolDown(300_000));
     }
 }
