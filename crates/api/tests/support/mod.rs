@@ -235,15 +235,7 @@ impl World {
 
     /// Identity of the keeper of a run.
     pub(crate) fn keeper_of(&self, run_dir: &Path) -> Identity {
-        let text = until_some(|| fs::read_to_string(run_dir.join("keeper")).ok());
-        let mut words = text
-            .split_ascii_whitespace()
-            .map(|w| w.parse::<u64>().unwrap_or(0));
-        let pid = u32::try_from(words.next().unwrap()).unwrap();
-        Identity {
-            pid,
-            start_ticks: words.next().unwrap(),
-        }
+        until_some(|| eud_keeper::noted(run_dir).ok()??.keeper)
     }
 
     /// The manager's log.
@@ -284,8 +276,9 @@ impl Drop for World {
                 if run.path().join("exit.json").exists() {
                     continue;
                 }
-                if run.path().join("keeper").exists() {
-                    let _ = process::signal(self.keeper_of(&run.path()), Signal::KILL);
+                let noted = eud_keeper::noted(&run.path()).ok().flatten();
+                if let Some(keeper) = noted.and_then(|noted| noted.keeper) {
+                    let _ = process::signal(keeper, Signal::KILL);
                 }
                 let _ = eud_keeper::sweep(&run.path(), &run.file_name().to_string_lossy());
             }
