@@ -1,8 +1,9 @@
 //! Fleet files.
 //!
 //! What is promised: any files give a fleet or errors, never both and never neither; diagnostics
-//! lie within their files and can be shown on any terminal; a fleet that is accepted keeps the promises
-//! of `eud_core::fleet`, reads the same again, survives the way to a client, and can be run.
+//! lie within their files and can be shown on any terminal; a fleet that is accepted keeps the
+//! promises of `eud_core::fleet`, reads the same again, survives the way to a client, and can be
+//! run.
 //!
 //! An input is one file, or several: a line `#=== name` begins another one, which may be included.
 
