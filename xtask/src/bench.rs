@@ -7,10 +7,12 @@
 //! running.
 //! Deliberately absent: averages. Medians are reported, or the one value there is.
 
+mod beside;
 mod eud;
 mod idle;
 mod logs;
 mod memory;
+mod peers;
 mod report;
 mod restart;
 mod rig;
@@ -47,6 +49,13 @@ const SCENARIOS: [(&str, Scenario); 7] = [
 
 /// Runs the scenarios.
 pub(crate) fn run(args: &[String]) -> Result<(), Failure> {
+    if cmd::flag(args, "--beside") {
+        if !cmd::flag(args, "--no-build") {
+            build()?;
+        }
+        let setting = setting(cmd::flag(args, "--quick"), !cmd::flag(args, "--plain"))?;
+        return beside::run(&setting, args);
+    }
     let only = cmd::option(args, "--only")?;
     let known = SCENARIOS
         .iter()

@@ -7,7 +7,14 @@
 
 use std::fs::OpenOptions;
 use std::io::Write as _;
+use std::os::unix::fs::FileExt as _;
 use std::process::{Command, ExitCode};
+use std::time::Duration;
+
+/// Time for a supervisor to come to rest before its work is measured.
+const BEFORE_WRITING: Duration = Duration::from_millis(2_000);
+/// Pause between two counted lines.
+const COUNT_EVERY: Duration = Duration::from_millis(1);
 
 fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().collect();
@@ -16,8 +23,13 @@ fn main() -> ExitCode {
         [_, "idle", stamps, name] => stamp(stamps, name).map(|()| idle()),
         [me, "shim", stamps, name] => shim(me, stamps, name),
         [_, "write", stamps, name, lines] => write_lines(stamps, name, lines).map(|()| idle()),
+        [_, "write-later", stamps, name, lines] => {
+            std::thread::sleep(BEFORE_WRITING);
+            write_lines(stamps, name, lines).map(|()| idle())
+        }
+        [_, "count", stamps, name, diary] => count(stamps, name, diary),
         _ => Err(std::io::Error::other(
-            "usage: bench-probe idle|shim|write STAMPS NAME [LINES]",
+            "usage: bench-probe idle|shim|write|write-later|count STAMPS NAME [LINES|DIARY]",
         )),
     };
     match outcome {
@@ -36,6 +48,28 @@ fn stamp(stamps: &str, name: &str) -> std::io::Result<()> {
         .create(true)
         .open(stamps)?
         .write_all(line.as_bytes())
+}
+
+/// Writes the numbers on from the one in its diary, which holds the last one that was written
+/// whole, until it is killed. What nobody reads is lost, and the diary says that it was written.
+fn count(stamps: &str, name: &str, diary: &str) -> std::io::Result<ExitCode> {
+    stamp(stamps, name)?;
+    let mut number: u64 = std::fs::read_to_string(diary)
+        .ok()
+        .and_then(|text| text.trim().parse().ok())
+        .unwrap_or(0);
+    let file = OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .open(diary)?;
+    loop {
+        number += 1;
+        file.write_all_at(format!("{number:012}\n").as_bytes(), 0)?;
+        // A reader that is gone is what is measured.
+        let _ = writeln!(std::io::stdout(), "line {number}");
+        std::thread::sleep(COUNT_EVERY);
+    }
 }
 
 fn idle() -> ExitCode {
