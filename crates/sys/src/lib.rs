@@ -21,6 +21,8 @@ compile_error!(
 pub mod cgroup;
 pub mod clock;
 pub mod durable;
+#[cfg(feature = "fault")]
+pub mod fault;
 pub mod fd;
 pub mod heap;
 pub mod memory;
