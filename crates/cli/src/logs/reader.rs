@@ -193,17 +193,16 @@ impl UnitReader {
         }
         if self.current.is_none() {
             self.current = self.open_current()?;
-            if self.current.is_some() {
-                // Files may have come and gone while there was no current one.
-                let older = self.older_than_current()?;
-                self.todo = older
-                    .into_iter()
-                    .filter(|f| !self.known.contains(&f.stem))
-                    .collect();
-                self.known.extend(self.todo.iter().map(|f| f.stem.clone()));
-                if !self.todo.is_empty() {
-                    return self.advance();
-                }
+            // Files may have come while there was no current one; there may be none yet: a keeper
+            // begins it with the next line.
+            let older = self.older_than_current()?;
+            self.todo = older
+                .into_iter()
+                .filter(|f| !self.known.contains(&f.stem))
+                .collect();
+            self.known.extend(self.todo.iter().map(|f| f.stem.clone()));
+            if !self.todo.is_empty() {
+                return self.advance();
             }
         }
         if self.current.is_some() {
@@ -455,6 +454,18 @@ mod tests {
         log.rotate();
         log.write(2);
         assert_eq!(numbers(&mut reader), [3, 4, 5, 6]);
+    }
+
+    #[test]
+    fn what_was_rotated_before_the_first_look_is_read_although_nothing_follows() {
+        let mut log = Log::new();
+        let mut reader = log.reader(Start::Oldest);
+        for _ in 0..2 {
+            log.write(2);
+            log.rotate();
+            let expected: Vec<_> = (log.written - 2..log.written).collect();
+            assert_eq!(numbers(&mut reader), expected);
+        }
     }
 
     #[test]
