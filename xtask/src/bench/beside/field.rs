@@ -101,9 +101,12 @@ impl<'a> Field<'a> {
         let mut command = match stop {
             Stop::Command(command) => Some(peers::spawn(command)?),
             Stop::Signal(signal) => {
-                let child = self.child.as_ref().ok_or("not started")?;
-                processes::signal(child.id(), signal)?;
+                self.signal(signal)?;
                 None
+            }
+            Stop::KillThen(command) => {
+                self.signal(Signal::KILL)?;
+                Some(peers::spawn(command)?)
             }
         };
         let gone = processes::wait_for("the end of all services", patience, LOOK_EVERY, || {
@@ -121,6 +124,11 @@ impl<'a> Field<'a> {
             let _ = command.wait();
         }
         Ok(ms(gone?.saturating_sub(begun)))
+    }
+
+    fn signal(&self, signal: Signal) -> Result<(), Failure> {
+        let child = self.child.as_ref().ok_or("not started")?;
+        processes::signal(child.id(), signal)
     }
 
     /// CPU time of the supervisor's side, in milliseconds.

@@ -26,12 +26,12 @@ type Scenario = fn(&Setting, &dyn Peer, &mut Cells) -> Result<(), Failure>;
 
 /// What is done, and how often: whole and quick.
 const SCENARIOS: [(&str, Scenario, usize, usize); 6] = [
-    ("session", session::run, 5, 1),
-    ("start-many", session::start_many, 2, 0),
-    ("logs", logs::run, 5, 1),
+    ("session", session::run, 3, 1),
+    ("start-many", session::start_many, 1, 0),
+    ("logs", logs::run, 3, 1),
     ("logs-large", logs::run_large, 1, 0),
     ("tree", tree::run, 1, 1),
-    ("supervisor-killed", supervisor_killed::run, 3, 1),
+    ("supervisor-killed", supervisor_killed::run, 1, 1),
 ];
 
 /// Who takes part in a quick run.

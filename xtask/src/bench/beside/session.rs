@@ -116,7 +116,9 @@ fn restarts_ms(field: &Field<'_>, live: &mut [Stamp]) -> Result<Vec<f64>, Failur
 fn storm(field: &Field<'_>, live: &mut Vec<Stamp>) -> Result<(f64, f64), Failure> {
     let so_far = field.stamps(0)?.len();
     let cpu = field.cpu_ms();
-    let kept = live.split_off(STORM.min(live.len()));
+    // Those that have not been killed before: what dies again is restarted later.
+    let mut kept = std::mem::take(live);
+    *live = kept.split_off(kept.len().saturating_sub(STORM));
     let begun = processes::monotonic_ns();
     for victim in live.iter() {
         processes::signal(victim.pid, Signal::KILL)?;

@@ -47,9 +47,9 @@ pub(super) fn run(_: &Setting, peer: &dyn Peer, cells: &mut Cells) -> Result<(),
     let again = stamps.len().saturating_sub(SERVICES);
     cells.add(peer.name(), Metric::Interrupted, again as f64);
     // All end at once, so that what they wrote is what is counted.
-    let stopped = field.stop(&alive, AFTER);
+    // Some know nothing of them any more.
+    let _ = field.stop(&alive, AFTER);
     for pid in alive {
-        // Those that nobody knew of any more.
         let _ = processes::signal(pid, Signal::KILL);
     }
     std::thread::sleep(PAUSE);
@@ -61,7 +61,7 @@ pub(super) fn run(_: &Setting, peer: &dyn Peer, cells: &mut Cells) -> Result<(),
         lost += (1..=written).filter(|n| !logged.contains(n)).count();
     }
     cells.add(peer.name(), Metric::LinesLost, lost as f64);
-    stopped.map(drop)
+    Ok(())
 }
 
 fn numbers(texts: &[Vec<u8>]) -> BTreeSet<usize> {

@@ -43,7 +43,7 @@ impl Peer for Daemontools {
                 down.arg(format!("scan/{}/log", service.name));
             }
         }
-        Stop::Command(down)
+        Stop::KillThen(down)
     }
 
     fn status(&self, job: &Job<'_>) -> Option<Command> {

@@ -43,7 +43,7 @@ impl Peer for Eud {
 
     fn configure(&self, job: &Job<'_>) -> Result<(), Failure> {
         let mut text = format!(
-            "[fleet]\nname = \"bench\"\n[defaults]\nlog = {{ max_size = \"{LOG_BYTES}\", keep = {LOG_FILES}, \
+            "[fleet]\nname = \"bench\"\n[defaults]\nlog = {{ max_size = \"{LOG_BYTES}B\", keep = {LOG_FILES}, \
              compress = false }}\n"
         );
         for service in job.services {

@@ -62,6 +62,8 @@ pub(crate) enum Stop {
     Command(Command),
     /// By a signal to the supervisor.
     Signal(Signal),
+    /// By a command, once the supervisor is killed, which would start them again.
+    KillThen(Command),
 }
 
 /// A supervisor.
