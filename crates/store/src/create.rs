@@ -33,8 +33,16 @@ fn fill(new: &Path) -> Result<()> {
     // Nothing in it counts before it has its name.
     let mut conn = open_wal(new, "off")?;
     schema::migrate(&mut conn, new)?;
-    // The last connection writes the log back and removes it.
-    conn.close().map_err(|(_, source)| wrap(source))
+    // Asked for: the last connection writes the log back too, but says nothing when it cannot.
+    let is_busy: bool = conn
+        .query_row("pragma wal_checkpoint(truncate)", [], |row| row.get(0))
+        .map_err(wrap)?;
+    conn.close().map_err(|(_, source)| wrap(source))?;
+    let left = fs::metadata(companion(new, "-wal")).map_or(0, |log| log.len());
+    if is_busy || left > 0 {
+        return Err(StoreError::Locked { path: new.into() });
+    }
+    Ok(())
 }
 
 fn publish(new: &Path, path: &Path) -> io::Result<()> {
