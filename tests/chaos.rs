@@ -1,5 +1,7 @@
 //! Everybody is killed at any time, while people give orders.
 
+mod faults;
+
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
@@ -10,6 +12,8 @@ use crate::support::fleet::{Fleet, diarist};
 use crate::support::processes::Process;
 use crate::support::wire::Wire;
 use crate::support::{Dice, PATIENCE, alone};
+
+use faults::SmallDisk;
 
 /// Steps of a test; `EUD_CHAOS` changes it, `EUD_SEED` the seed.
 const STEPS: usize = 120;
@@ -48,9 +52,17 @@ struct Chaos {
     dice: Dice,
     wanted: BTreeMap<String, Wanted>,
     done: Vec<String>,
+    /// What was done how often.
+    counts: BTreeMap<&'static str, u64>,
+    /// Where the state is, if it can be filled. Dropped after the fleet.
+    disk: Option<SmallDisk>,
 }
 
 impl Chaos {
+    fn count(&mut self, what: &'static str) {
+        *self.counts.entry(what).or_default() += 1;
+    }
+
     fn step(&mut self) {
         let name = format!("d{}", self.dice.below(UNITS));
         let what = self.dice.below(100);
@@ -58,13 +70,24 @@ impl Chaos {
         match what {
             0..15 => self.kill_manager(),
             15..30 => {
-                self.live(&name)
-                    .and_then(parent)
-                    .map(|keeper| keeper.signal(Signal::KILL));
+                if let Some(keeper) = self.keeper(&name) {
+                    keeper.signal(Signal::KILL);
+                    self.count("keeper");
+                }
             }
-            30..45 => {
-                self.live(&name).map(|command| command.signal(Signal::KILL));
+            30..38 => {
+                if let Some(command) = self.live(&name) {
+                    command.signal(Signal::KILL);
+                    self.count("command");
+                }
             }
+            38 => self.two_managers(),
+            39 => self.broken_file(),
+            40 => self.few_descriptors(&name),
+            41 => self.full_disk(&name),
+            42 => self.suspend(self.manager()),
+            43 => self.suspend(self.keeper(&name)),
+            44 => self.suspend(self.live(&name)),
             45..60 => self.order("daemon.stop", &name, Some(Wanted::Down)),
             60..80 => self.order("daemon.start", &name, Some(Wanted::Up)),
             80..85 => self.order("daemon.restart", &name, Some(Wanted::Up)),
@@ -95,6 +118,7 @@ impl Chaos {
     }
 
     fn kill_manager(&mut self) {
+        self.count("manager");
         self.fleet.kill_manager();
         let up = self.fleet.run("up --wait 0s");
         assert_eq!(up.code, 0, "{up}: {:?}", self.done);
@@ -178,6 +202,7 @@ fn any_mixture_of_deaths_and_orders_ends_as_acknowledged() {
     let (steps, seed) = (number("EUD_CHAOS", STEPS), number("EUD_SEED", 1));
     let _alone = alone();
     let fleet = Fleet::new(&fleet_text());
+    let disk = SmallDisk::mount(fleet.state());
     fleet.eud("up --wait 0s", 0);
     let wanted = (0..UNITS).map(|n| (format!("d{n}"), Wanted::Up)).collect();
     let mut chaos = Chaos {
@@ -185,6 +210,8 @@ fn any_mixture_of_deaths_and_orders_ends_as_acknowledged() {
         dice: Dice(seed as u64),
         wanted,
         done: Vec::new(),
+        counts: BTreeMap::new(),
+        disk,
     };
     for _ in 0..steps {
         chaos.step();
@@ -204,5 +231,10 @@ fn any_mixture_of_deaths_and_orders_ends_as_acknowledged() {
         }
         starts += diary.starts.len();
     }
-    eprintln!("{starts} starts");
+    let counts: Vec<String> = chaos
+        .counts
+        .iter()
+        .map(|(k, n)| format!("{k}={n}"))
+        .collect();
+    eprintln!("chaos: seed={seed} {} starts={starts}", counts.join(" "));
 }

@@ -165,7 +165,10 @@ impl Diary {
                 "a run that left no trace: {row}"
             );
             let is_told = exit["reason"] == "never-started" || exit["signal"].is_i64();
-            let is_lost = exit["reason"] == "keeper-lost" && disturbed == Disturbed::Yes;
+            let is_lost = ["keeper-lost", "spawn-failed"]
+                .iter()
+                .any(|r| exit["reason"] == *r);
+            let is_lost = is_lost && disturbed == Disturbed::Yes;
             assert!(is_told || is_lost, "a run that left no trace: {row}");
         }
     }

@@ -16,6 +16,7 @@ mod fuzz;
 mod processes;
 mod test;
 mod tidy;
+mod torture;
 
 use std::process::ExitCode;
 
@@ -32,8 +33,12 @@ cargo xtask <task>
   dist                               build what is distributed into target/dist-out
   bench  [--quick] [--dist] [--no-build] [--only NAME] [--json FILE] [--write]
                                      the figures of SPECIFICATION.md, as ratios in one run
+  bench  --beside [--quick] [--plain] [--no-build] [--only NAME] [--peer NAME] [--write]
+                                     other supervisors, in turns with eud
   fuzz   [TARGET...] [--runs N | --minutes M] [--planted]
-                                     any bytes for every parser of foreign input";
+                                     any bytes for every parser of foreign input
+  torture [--minutes N] [--seed N] [--steps N]
+                                     random deaths and faults of real processes, checked by their own diaries";
 
 fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
@@ -49,6 +54,7 @@ fn main() -> ExitCode {
         "dist" => dist::run(rest),
         "bench" => bench::run(rest),
         "fuzz" => fuzz::run(rest),
+        "torture" => torture::run(rest),
         // For this program itself: see `fleet::Fleet::unblock_signals`.
         "exec" => cmd::exec(rest),
         "help" | "--help" | "-h" => {
