@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 
 use arbitrary::{Result, Unstructured};
 
-use crate::logs::cri::{Joiner, Stream};
+use crate::logs::cri::{Joiner, Stream, time_of};
 use crate::logs::{Line, Merge, Start, UnitReader, last_lines, units_with_logs};
 use crate::scratch;
 
@@ -171,19 +171,24 @@ fn near_the_end(log: &Log, all: &[Line], count: usize) {
     // Lines without an end are more than was asked for.
     assert!(last_lines(&log.folder, count).len() <= count + 3);
     if let Some(line) = all.get(count) {
-        since(&log.read(Start::Since(line.at_ns)), all, line.at_ns);
+        since(log, all, line.at_ns);
     }
 }
 
 /// Older lines may be left out. Whether any other may depends on the clock: where it was set back,
 /// no search by time is sure.
-fn since(some: &[Line], all: &[Line], since_ns: i64) {
+fn since(log: &Log, all: &[Line], since_ns: i64) {
+    let some = log.read(Start::Since(since_ns));
     let mut rest = all.iter();
-    for line in some {
+    for line in &some {
         let is_it = |whole: &Line| whole.stream == line.stream && whole.text.ends_with(&line.text);
         assert!(rest.any(is_it), "{line:?} is made up or in another place");
     }
-    if all.is_sorted_by_key(|line| line.at_ns) {
+    let lines = log
+        .files
+        .iter()
+        .flat_map(|file| file.split(|b| *b == b'\n'));
+    if lines.filter_map(time_of).is_sorted() {
         let wanted = all.iter().filter(|line| line.at_ns >= since_ns).count();
         assert!(some.len() >= wanted, "{} of {wanted}", some.len());
     }
