@@ -1,7 +1,7 @@
 //! Inputs of a target: those to begin with, and those worth keeping.
 //!
 //! Invariants: `fuzz/corpus/TARGET` holds at most [`FILES_MAX`] files and [`BYTES_MAX`] bytes that
-//! were found, the smallest ones; files whose names begin with `seed-` or `regression-` were put
+//! were found, of every size some; files whose names begin with `seed-` or `regression-` were put
 //! there by a person and stay.
 
 use std::fs;
@@ -15,6 +15,7 @@ use crate::{Failure, cmd};
 const FILES_MAX: usize = 200;
 /// Most bytes of them.
 const BYTES_MAX: u64 = 300_000;
+
 /// Where a target's inputs are.
 pub(super) struct Places {
     /// In the repository.
@@ -107,8 +108,12 @@ pub(super) fn merge(fuzzer: &mut Command, places: &Places) -> Result<(), Failure
     }
     kept.sort();
     let found = kept.len();
+    if found > FILES_MAX {
+        // Of every size some: the smallest alone would reach little.
+        let chosen = (0..FILES_MAX).map(|n| kept[n * found / FILES_MAX].clone());
+        kept = chosen.collect();
+    }
     let mut bytes = 0;
-    kept.truncate(FILES_MAX);
     kept.retain(|(length, _)| {
         bytes += length;
         bytes <= BYTES_MAX
