@@ -8,6 +8,9 @@ use libc::{
     EAGAIN, EINTR, EIO, EMFILE, ENFILE, ENOBUFS, ENOLCK, ENOMEM, ENOSPC, EPERM, c_long as Number,
 };
 
+use super::listener::Asked;
+use super::record;
+
 /// One of the system calls that are looked at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Call {
@@ -130,15 +133,15 @@ impl Call {
         Self::all().find(|call| call.number == number)
     }
 
-    /// Numbers of the errors it may give when called with these arguments. Some calls do many
-    /// things; most of what `fcntl` does cannot fail.
-    pub(super) fn errnos(&self, args: [u64; 6]) -> &'static [i32] {
-        let command = i32::try_from(args[1]).unwrap_or(-1);
+    /// Numbers of the errors it may give here. Some calls do many things; most of what `fcntl` does
+    /// cannot fail, and to give a lock back needs nothing.
+    pub(super) fn errnos(&self, asked: &Asked) -> &'static [i32] {
+        let command = i32::try_from(asked.args[1]).unwrap_or(-1);
         match self.number {
             libc::SYS_fcntl if command == libc::F_DUPFD_CLOEXEC || command == libc::F_DUPFD => {
                 &[EMFILE]
             }
-            libc::SYS_fcntl if command == libc::F_SETLK => &[ENOLCK],
+            libc::SYS_fcntl if command == libc::F_SETLK && !record::is_unlock(asked) => &[ENOLCK],
             libc::SYS_fcntl => &[],
             _ => self.errnos,
         }

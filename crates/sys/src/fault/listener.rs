@@ -174,7 +174,9 @@ impl Doorstep {
             theirs,
             rustix::process::PidfdGetfdFlags::empty(),
         )?;
-        Ok((pid.unsigned_abs(), Listener(ours)))
+        let listener = Listener(ours);
+        listener.wake_here();
+        Ok((pid.unsigned_abs(), listener))
     }
 }
 
@@ -190,6 +192,20 @@ impl Drop for Doorstep {
 pub(super) struct Listener(OwnedFd);
 
 impl Listener {
+    /// Who asks and who answers take turns, so the kernel may let them do so on one processor. That
+    /// is ten times as fast; kernels before 6.6 cannot.
+    fn wake_here(&self) {
+        const SYNC_WAKE_UP: libc::c_ulong = 1;
+        // SAFETY: a number is passed, no pointer.
+        unsafe {
+            libc::ioctl(
+                self.0.as_raw_fd(),
+                libc::SECCOMP_IOCTL_NOTIF_SET_FLAGS,
+                SYNC_WAKE_UP,
+            )
+        };
+    }
+
     /// Waits for the next call. `None` when nobody is left who could make one.
     pub(super) fn next(&self) -> io::Result<Option<Asked>> {
         use rustix::event::{PollFd, PollFlags, poll};

@@ -286,7 +286,7 @@ impl State {
     }
 
     fn count(&mut self, whom: Whom, call: &'static Call, asked: &Asked) -> Answer {
-        let errnos = call.errnos(asked.args);
+        let errnos = call.errnos(asked);
         if errnos.is_empty() {
             return Answer::Go;
         }

@@ -167,6 +167,13 @@ pub(super) fn about(name: &str, asked: &Asked) -> String {
     path.map_or_else(String::new, |path| path.display().to_string())
 }
 
+/// Whether a `fcntl` with a lock gives one back: the lock's first field says so.
+pub(super) fn is_unlock(asked: &Asked) -> bool {
+    let mut kind = [0; 2];
+    let read = memory(asked).and_then(|memory| memory.read_exact_at(&mut kind, asked.args[2]));
+    read.is_ok() && i32::from(i16::from_ne_bytes(kind)) == libc::F_UNLCK
+}
+
 fn descriptor(asked: &Asked) -> Option<PathBuf> {
     fs::read_link(format!("/proc/{}/fd/{}", asked.tid, asked.args[0])).ok()
 }
