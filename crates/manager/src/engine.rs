@@ -75,6 +75,8 @@ pub(crate) struct Engine {
     pub(crate) asks: mpsc::Receiver<Ask>,
     pub(crate) info: std::sync::Arc<Info>,
     pub(crate) problems: Problems,
+    /// Asked for while nothing could be recorded; what comes of it depends on the next try.
+    pub(crate) waiting: Option<Ask>,
     /// Effects of the present batch.
     pub(crate) out: Vec<Effect>,
     /// Fleet to be remembered with the present batch.
@@ -123,6 +125,12 @@ impl Engine {
             }
             if self.finish_batch().await {
                 return self.outcome;
+            }
+            while let Some(ask) = self.waiting.take() {
+                self.on_ask(ask);
+                if self.finish_batch().await {
+                    return self.outcome;
+                }
             }
         }
     }
@@ -188,14 +196,17 @@ impl Engine {
             self.hands.fail_answers(&format!(
                 "{text}. It is carried out as soon as it can be recorded"
             ));
-            if self.answer_meanwhile(&text).await {
+            if let Some(Ask::Command(_, answer) | Ask::Load(_, answer)) = self.waiting.take() {
+                let _ = answer.send(Err(CommandError::Storage(text)));
+            }
+            if self.answer_meanwhile().await {
                 return true;
             }
         }
     }
 
     /// Answers questions until the next try. True when the manager shall leave.
-    async fn answer_meanwhile(&mut self, storage: &str) -> bool {
+    async fn answer_meanwhile(&mut self) -> bool {
         let next_try = tokio::time::Instant::now() + RETRY;
         loop {
             let ask = tokio::select! {
@@ -209,8 +220,11 @@ impl Engine {
                     self.outcome.kept_daemons = true;
                     return true;
                 }
-                Some(Ask::Command(_, answer) | Ask::Load(_, answer)) => {
-                    let _ = answer.send(Err(CommandError::Storage(storage.to_owned())));
+                // There may be room again: whoever asks for something is not made to wait for it, nor
+                // refused for what is over.
+                Some(ask @ (Ask::Command(..) | Ask::Load(..))) => {
+                    self.waiting = Some(ask);
+                    return false;
                 }
                 Some(question) => self.answer(question),
                 None => return true,

@@ -131,6 +131,7 @@ impl Manager {
             asks: asks_out,
             info,
             problems,
+            waiting: None,
             out: Vec::new(),
             fleet: None,
             outcome: ExitOutcome::default(),
