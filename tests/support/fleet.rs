@@ -259,8 +259,30 @@ impl Fleet {
     }
 }
 
+impl Fleet {
+    /// Copies everything as it is now to a folder of its own below `EUD_TESTS_KEEP`, if that is set.
+    fn keep(&self) {
+        let Some(keep) = std::env::var_os("EUD_TESTS_KEEP") else {
+            return;
+        };
+        let name = self.path().file_name().unwrap_or_default();
+        let kept = Path::new(&keep).join(name.to_string_lossy().trim_start_matches('.'));
+        let copied = fs::create_dir_all(&keep).is_ok()
+            && Command::new("cp")
+                .arg("-a")
+                .args([self.path(), &kept])
+                .status()
+                .is_ok_and(|status| status.success());
+        let how = if copied { "kept" } else { "kept in part" };
+        eprintln!("{how}: {}", kept.display());
+    }
+}
+
 impl Drop for Fleet {
     fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.keep();
+        }
         if Wire::to(&self.state).is_ok() {
             let _ = self.command("down --wait 20s").output();
         }

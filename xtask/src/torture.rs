@@ -76,6 +76,7 @@ fn test(name: &str, env: &[(&str, String)]) -> Command {
     ];
     let mut command = cmd::cargo(&words);
     command.args([name, "--nocapture", "--test-threads", "1"]);
+    command.env("EUD_FAULTS", "1");
     command.env("EUD_TESTS_BIN", cmd::target("release"));
     command.envs(env.iter().map(|(name, value)| (name, value)));
     command
