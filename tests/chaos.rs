@@ -67,8 +67,8 @@ impl Chaos {
 
     fn step(&mut self) {
         let name = format!("d{}", self.dice.below(UNITS));
-        // Without the faults of `cargo xtask torture`, whose findings are still open, a command dies
-        // instead.
+        // Without the faults of `cargo xtask torture`, whose findings are still open, a command
+        // dies instead.
         let what = match self.dice.below(100) {
             38..45 if !self.all_faults => 37,
             what => what,

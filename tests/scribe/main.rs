@@ -6,8 +6,8 @@
 //!
 //! Purpose: each step is tried, and once more if it fails; what came of it is printed at the end,
 //! one line a step: `NUMBER ok`, `NUMBER again` (the second time it went well) or `NUMBER error
-//! WHY`. A deed that failed must not show afterwards: `NUMBER ghost WHY` if it does. What did not go
-//! well is the last step.
+//! WHY`. A deed that failed must not show afterwards: `NUMBER ghost WHY` if it does. What did not
+//! go well is the last step.
 //! Invariants: between its first and its last mark it makes no system call but through the store;
 //! step `n` (from 0) is marked `2n` before and `2n + 1` when it went well.
 

@@ -260,7 +260,8 @@ impl Fleet {
 }
 
 impl Fleet {
-    /// Copies everything as it is now to a folder of its own below `EUD_TESTS_KEEP`, if that is set.
+    /// Copies everything as it is now to a folder of its own below `EUD_TESTS_KEEP`, if that is
+    /// set.
     fn keep(&self) {
         let Some(keep) = std::env::var_os("EUD_TESTS_KEEP") else {
             return;

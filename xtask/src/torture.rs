@@ -1,9 +1,9 @@
 //! `cargo xtask torture`: real processes, real faults, for as long as wanted.
 //!
 //! Purpose: the end-to-end test of random deaths and orders, seed after seed. What it does and what
-//! it checks is in `tests/chaos`: managers and keepers are killed and suspended, files broken, disks
-//! filled, descriptors withheld, and afterwards the daemons' own diaries must agree with what eud
-//! says.
+//! it checks is in `tests/chaos`: managers and keepers are killed and suspended, files broken,
+//! disks filled, descriptors withheld, and afterwards the daemons' own diaries must agree with what
+//! eud says.
 //! Invariants: first it is shown that the checkers notice what is wrong; every seed is printed, and
 //! repeats what it did as far as the machine's timing allows.
 

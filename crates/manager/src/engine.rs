@@ -220,8 +220,8 @@ impl Engine {
                     self.outcome.kept_daemons = true;
                     return true;
                 }
-                // There may be room again: whoever asks for something is not made to wait for it, nor
-                // refused for what is over.
+                // There may be room again: whoever asks for something is not made to wait for it,
+                // nor refused for what is over.
                 Some(ask @ (Ask::Command(..) | Ask::Load(..))) => {
                     self.waiting = Some(ask);
                     return false;

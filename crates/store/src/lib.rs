@@ -108,7 +108,8 @@ impl Store {
     }
 }
 
-/// Opens for writing, with a write-ahead log and a level of `synchronous`. Refuses what is not ours.
+/// Opens for writing, with a write-ahead log and a level of `synchronous`. Refuses what is not
+/// ours.
 fn open_wal(path: &Path, synchronous: &str) -> Result<Connection> {
     let wrap = |source| StoreError::of(path, source);
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE

@@ -12,22 +12,23 @@ const NOISE: f64 = 1.05;
 const REASONS: &[(Metric, &str)] = &[
     (
         Metric::Start100,
-        "each run gets a process of its own that outlives the manager, a folder, a control socket and a durable intent; \
-         fewer files a run would help most",
+        "each run gets a process of its own that outlives the manager, a folder, a control socket \
+         and a durable intent; fewer files a run would help most",
     ),
     (
         Metric::Restart,
-        "the end and the new start are recorded durably first, which is one wait for the disk, and a new keeper is executed; \
-         those ahead record nothing and keep the old supervisor process",
+        "the end and the new start are recorded durably first, which is one wait for the disk, and \
+         a new keeper is executed; those ahead record nothing and keep the old supervisor process",
     ),
     (
         Metric::Stop,
-        "every end is recorded in a file of its own and in the database, and what is left of each tree is looked for; those \
-         ahead send a signal",
+        "every end is recorded in a file of its own and in the database, and what is left of each \
+         tree is looked for; those ahead send a signal",
     ),
     (
         Metric::Pss,
-        "a keeper for each run and a manager with a database, against one process for all; the price of surviving its death",
+        "a keeper for each run and a manager with a database, against one process for all; the \
+         price of surviving its death",
     ),
     (
         Metric::Processes,
@@ -39,7 +40,8 @@ const REASONS: &[(Metric, &str)] = &[
     ),
     (
         Metric::LogWriter,
-        "a keeper reads, stamps and counts each line; those ahead hand a file to the service or write without stamps",
+        "a keeper reads, stamps and counts each line; those ahead hand a file to the service or \
+         write without stamps",
     ),
 ];
 

@@ -241,8 +241,10 @@ impl Cells {
 
     /// Every value.
     pub(super) fn json(&self) -> String {
-        let cell = |((peer, metric), values): (&(&str, Metric), &Vec<f64>)| json!({ "peer": peer, "metric": metric.key(), "values": values });
-        let cells: Vec<_> = self.values.iter().map(cell).collect();
+        let mut cells = Vec::new();
+        for ((peer, metric), values) in &self.values {
+            cells.push(json!({ "peer": peer, "metric": metric.key(), "values": values }));
+        }
         let who: Vec<_> = self
             .who
             .iter()

@@ -1,4 +1,5 @@
-//! Who survives a stop: a leader that obeys, a child that does not, a grandchild in another session.
+//! Who survives a stop: a leader that obeys, a child that does not, a grandchild in another
+//! session.
 
 use std::time::Duration;
 
