@@ -18,7 +18,7 @@ use std::time::Duration;
 use eud_sys::cgroup::Cgroup;
 use eud_sys::clock::{Alarm, boot_ms, boot_ns, wall_ms};
 use eud_sys::durable::Reserved;
-use eud_sys::fd::{Interest, PollSet, Ready, capture_pipe, reopen_for_writing};
+use eud_sys::fd::{Interest, PollSet, Ready, capture_pipe, read_now, reopen_for_writing};
 use eud_sys::process::{self, Identity};
 use eud_sys::reap::{self, Ending, Next, Reaped};
 use eud_sys::signal::{Signal, SignalFd};
@@ -38,6 +38,9 @@ use crate::{report_pipe, tree};
 /// Bytes read from the pipes after the tree is gone: more than they hold. Only a stranger to whom
 /// the command passed its output could write more.
 const LAST_OUTPUT_BYTES: usize = 2 * 1024 * 1024;
+/// However long it took to stop, the log can be waited for this long after, in milliseconds: it is
+/// tried again once more.
+const LAST_TRY_MS: u64 = 1_000;
 /// How long the last words may take, in milliseconds.
 const FAREWELL_MS: u64 = 100;
 /// Output that comes again within this time is flowing, in nanoseconds.
@@ -47,6 +50,8 @@ const FLOW_NS: u64 = 1_000_000;
 const GATHER_US: u64 = 200;
 /// A read of this many bytes has gathered enough.
 const GATHERED_BYTES: usize = 16 * 1024;
+/// Pause before it is tried again to wait, when the kernel had no memory for that.
+const MEMORY_PAUSE: Duration = Duration::from_millis(10);
 /// Messages of the command taken at a time.
 const NOTIFY_BATCH: usize = 16;
 const RECORD_RETRY_MAX_MS: u64 = 1_000;
@@ -84,6 +89,8 @@ pub(crate) struct Run {
     stop_command: Option<StopCommand>,
     is_tree_gone: bool,
     lost_bytes: usize,
+    /// From when on nobody wants to wait for the disk any more.
+    give_up_at_ms: Option<u64>,
     record_retry_ms: Option<u64>,
     flow: Flow,
 }
@@ -221,8 +228,14 @@ impl Run {
             self.turn()?;
         }
         let ended_at_ms = wall_ms();
+        let last_try_ms = boot_ms().saturating_add(LAST_TRY_MS);
+        self.give_up_at_ms = self.give_up_at_ms.map(|at_ms| at_ms.max(last_try_ms));
         while !self.drain() && !folder_is_gone() {
-            self.turn()?;
+            if self.gives_up(boot_ms()) {
+                self.abandon_log();
+            } else {
+                self.turn()?;
+            }
         }
         self.tell_news();
         self.finish(ended_at_ms)
@@ -269,7 +282,14 @@ impl Run {
         let peers = peers
             .reduce(|_, last| last)
             .map(|last| last + 1 - base.control.peers().count()..last + 1);
-        let ready = set.wait(None)?;
+        let ready = match set.wait(None) {
+            // Memory comes back; a command that was given up does not.
+            Err(error) if error.kind() == io::ErrorKind::OutOfMemory => {
+                std::thread::sleep(MEMORY_PAUSE);
+                return Ok(());
+            }
+            other => other?,
+        };
         let is_ready = |place: Option<usize>| place.is_some_and(|place| can_read(&ready, place));
 
         let now_ms = boot_ms();
@@ -312,7 +332,10 @@ impl Run {
         } else {
             self.stopping.next_ms()
         };
-        [stopping, self.base.log.next_ms(), self.record_retry_ms]
+        let is_waiting = self.is_tree_gone && self.base.log.blocked().is_some();
+        let give_up = self.give_up_at_ms.filter(|_| is_waiting);
+        let log = self.base.log.next_ms();
+        [stopping, log, give_up, self.record_retry_ms]
             .into_iter()
             .flatten()
             .min()
@@ -339,7 +362,11 @@ impl Run {
         Ok(())
     }
 
+    /// Once nothing is left of the tree, what is asked to end is the waiting for the disk: it has
+    /// the same grace.
     fn ask_to_stop(&mut self, now_ms: u64) {
+        let until_ms = now_ms.saturating_add(self.base.spec.grace_ms);
+        self.give_up_at_ms.get_or_insert(until_ms);
         if !self.is_tree_gone {
             let deed = self.stopping.asked(now_ms);
             self.perform(deed, now_ms);
@@ -499,14 +526,12 @@ impl Run {
     fn obey(&mut self, request: Request, now_ms: u64) {
         match request {
             Request::Stop => self.ask_to_stop(now_ms),
-            Request::Kill if self.is_tree_gone => {
-                // All that is left to end is waiting for the disk.
-                self.lost_bytes += self.base.log.abandon();
-                (self.stdout, self.stderr) = (None, None);
-            }
             Request::Kill => {
-                let deed = self.stopping.kill_asked(now_ms);
-                self.perform(deed, now_ms);
+                self.give_up_at_ms = Some(now_ms);
+                if !self.is_tree_gone {
+                    let deed = self.stopping.kill_asked(now_ms);
+                    self.perform(deed, now_ms);
+                }
             }
             Request::Signal(signal) if self.leader.ended.is_none() => {
                 if let Err(error) = process::signal_child(self.leader.pid, signal) {
@@ -568,6 +593,28 @@ impl Run {
         log.is_clear()
     }
 
+    /// Whether waiting for the disk has gone on for as long as anybody wants.
+    fn gives_up(&self, now_ms: u64) -> bool {
+        self.give_up_at_ms.is_some_and(|at_ms| at_ms <= now_ms)
+    }
+
+    /// Gives up what cannot be written, and what was not read because of that.
+    fn abandon_log(&mut self) {
+        self.lost_bytes += self.base.log.abandon();
+        for pipe in [self.stdout.take(), self.stderr.take()]
+            .into_iter()
+            .flatten()
+        {
+            let mut buffer = [0; 4096];
+            let before = self.lost_bytes;
+            while let Ok(Some(count @ 1..)) = read_now(pipe.as_fd(), &mut buffer)
+                && self.lost_bytes - before < LAST_OUTPUT_BYTES
+            {
+                self.lost_bytes += count;
+            }
+        }
+    }
+
     fn finish(mut self, ended_at_ms: i64) -> io::Result<()> {
         self.take_report();
         let record = self.record(ended_at_ms).to_json();
@@ -582,6 +629,10 @@ impl Run {
             self.record_retry_ms = Some(until_ms);
             if folder_is_gone() {
                 self.complain("exit.json is lost: the run's folder was deleted", &error);
+                break;
+            }
+            if self.gives_up(boot_ms()) {
+                self.complain("exit.json is lost: it could not be written in time", &error);
                 break;
             }
             while boot_ms() < until_ms {
@@ -673,6 +724,7 @@ impl Parts {
             stop_command: None,
             is_tree_gone: false,
             lost_bytes: 0,
+            give_up_at_ms: None,
             record_retry_ms: None,
             flow: Flow::default(),
         }

@@ -261,6 +261,48 @@ fn who_kills_a_run_that_waits_for_the_disk_gives_its_output_up() {
     );
 }
 
+/// A run whose log can never be written: there is a file where its folder should be.
+fn without_a_log(script: &str) -> (Bench, crate::harness::Kept) {
+    let bench = Bench::new();
+    fs::create_dir_all(bench.path().join("daemons/web")).unwrap();
+    fs::write(bench.path().join("daemons/web/log"), b"").unwrap();
+    let mut kept = bench.start_with(&["sh", "-c", script], |spec| spec.grace_ms = 50);
+    kept.wait_for("log-blocked");
+    (bench, kept)
+}
+
+#[test]
+fn who_asks_a_run_that_waits_for_the_disk_to_stop_is_heard_after_the_grace() {
+    let (_bench, mut kept) = without_a_log("echo lost; exit 6");
+    let command = eud_keeper::noted(&kept.folder).unwrap().unwrap().command;
+    crate::harness::until("the command is gone", || {
+        !eud_sys::process::is_alive(command.unwrap())
+    });
+    eud_sys::process::signal_child(kept.pid, eud_sys::signal::Signal::TERM).unwrap();
+    let record = kept.ended();
+    assert_eq!(record.code, Some(6));
+    let message = record.message.unwrap();
+    assert!(
+        message.starts_with("5 bytes of log were given up"),
+        "{message}"
+    );
+}
+
+#[test]
+fn a_stop_ends_although_the_log_cannot_be_written_and_says_how_much_was_lost() {
+    // What was read, and what is still in the pipe: it writes until nobody reads any more.
+    let (_bench, mut kept) = without_a_log("while :; do echo 0123456789; done");
+    kept.ask("stop\n");
+    let record = kept.ended();
+    assert_eq!(record.signal, Some(15));
+    let message = record.message.unwrap();
+    let lost: usize = message.split(' ').next().unwrap().parse().unwrap();
+    assert!(
+        lost > 0 && lost.is_multiple_of(11),
+        "whole lines, all of them: {message}"
+    );
+}
+
 #[test]
 fn a_log_that_exists_is_read_like_any_other() {
     let bench = Bench::new();
