@@ -123,19 +123,30 @@ pub(crate) fn lock(layout: &Layout, unit: &str) -> Result<UnitLock, BuryError> {
 /// Declares a run dead whose keeper is gone: kills what is left of its tree and writes its record,
 /// unless the keeper wrote one. Blocks.
 ///
+/// `pid` is the command's, if the journal knows that it was started: what its keeper noted of it may
+/// be lost in a power cut.
+///
 /// # Errors
 /// When the keeper is not gone after all, or the record cannot be written; then nothing is
 /// declared.
-pub(crate) fn bury(layout: &Layout, key: &RunKey) -> Result<ExitRecord, BuryError> {
+pub(crate) fn bury(
+    layout: &Layout,
+    key: &RunKey,
+    pid: Option<u32>,
+) -> Result<ExitRecord, BuryError> {
     let held = lock(layout, &key.unit)?;
-    let record = bury_locked(layout, key)?;
+    let record = bury_locked(layout, key, pid)?;
     drop(held);
     Ok(record)
 }
 
 /// As [`bury`], for a caller that holds the unit's lock or knows that another run of the unit holds
 /// it.
-pub(crate) fn bury_locked(layout: &Layout, key: &RunKey) -> Result<ExitRecord, BuryError> {
+pub(crate) fn bury_locked(
+    layout: &Layout,
+    key: &RunKey,
+    pid: Option<u32>,
+) -> Result<ExitRecord, BuryError> {
     let dir = layout.run(&key.unit, &key.run);
     let (reason, message) = match read(layout, key) {
         ExitFile::Record(record) => return Ok(*record),
@@ -153,21 +164,37 @@ pub(crate) fn bury_locked(layout: &Layout, key: &RunKey) -> Result<ExitRecord, B
             "its keeper died without a record".to_owned(),
         ),
     };
+    let unpublished = unpublished(&dir, key);
     let noted = eud_keeper::noted(&dir).ok().flatten();
     let killed = sweep(&dir, key, noted.as_ref())?;
+    if let Some(record) = unpublished {
+        write_new(layout, key, &record)?;
+        return Ok(record);
+    }
     let command = noted.and_then(|noted| noted.command);
+    let pid = command.map(|command| command.pid).or(pid);
     let mut record = blank(key, reason, message);
-    if reason == EndReason::KeeperLost && command.is_none() && killed == 0 {
+    if reason == EndReason::KeeperLost && pid.is_none() && killed == 0 {
         record.reason = EndReason::NeverStarted;
         record.message = Some("the manager or its keeper died before it was started".to_owned());
     }
-    record.pid = command.map_or(0, |command| command.pid);
+    record.pid = pid.unwrap_or(0);
     if killed > 0 {
         let text = record.message.unwrap_or_default();
         record.message = Some(format!("{text}; {killed} left-over processes were killed"));
     }
     write_new(layout, key, &record)?;
     Ok(record)
+}
+
+/// The record that the keeper, or a manager in its place, had written when it died, or the machine
+/// did, before it could give it its name.
+fn unpublished(dir: &Path, key: &RunKey) -> Option<ExitRecord> {
+    let text = eud_keeper::unpublished_record(dir)?;
+    match parse(text.as_bytes(), key) {
+        ExitFile::Record(record) => Some(*record),
+        ExitFile::Absent | ExitFile::Corrupt(_) => None,
+    }
 }
 
 /// Kills what is left of a run's tree. Says how many processes that were.
@@ -253,10 +280,20 @@ mod tests {
     #[test]
     fn a_run_without_a_process_was_never_started() {
         let (_dir, layout, key) = place();
-        let record = bury(&layout, &key).unwrap();
+        let record = bury(&layout, &key, None).unwrap();
         assert_eq!(record.reason, EndReason::NeverStarted);
         assert_eq!((record.code, record.generation), (None, 4));
         assert_eq!(read(&layout, &key), ExitFile::Record(Box::new(record)));
+    }
+
+    #[test]
+    fn what_the_journal_knows_to_have_started_was_not_never_started() {
+        let (_dir, layout, key) = place();
+        let record = bury(&layout, &key, Some(42)).unwrap();
+        assert_eq!(
+            (record.reason, record.pid, record.code),
+            (EndReason::KeeperLost, 42, None)
+        );
     }
 
     #[test]
@@ -268,7 +305,10 @@ mod tests {
             run: "r1".into(),
             generation: 4,
         };
-        assert_eq!(bury(&layout, &key).unwrap().reason, EndReason::NeverStarted);
+        assert_eq!(
+            bury(&layout, &key, None).unwrap().reason,
+            EndReason::NeverStarted
+        );
     }
 
     #[test]
@@ -277,17 +317,38 @@ mod tests {
         let mut own = blank(&key, EndReason::Exited, String::new());
         own.code = Some(3);
         write_new(&layout, &key, &own).unwrap();
-        assert_eq!(bury(&layout, &key).unwrap(), own);
+        assert_eq!(bury(&layout, &key, None).unwrap(), own);
+    }
+
+    #[test]
+    fn a_record_without_its_name_is_believed_when_it_is_whole_and_of_this_run() {
+        let (_dir, layout, key) = place();
+        let path = layout.run("a", "r1").join("exit.json.tmp");
+        let mut own = blank(&key, EndReason::Exited, String::new());
+        own.code = Some(3);
+        let whole = serde_json::to_vec(&own).unwrap();
+        fs::write(&path, &whole).unwrap();
+        assert_eq!(bury(&layout, &key, None).unwrap(), own);
+        assert_eq!(read(&layout, &key), ExitFile::Record(Box::new(own.clone())));
+
+        own.run = "r2".into();
+        let other = serde_json::to_vec(&own).unwrap();
+        for bytes in [&b""[..], &whole[..whole.len() - 1], &other] {
+            let (_dir, layout, key) = place();
+            let path = layout.run("a", "r1").join("exit.json.tmp");
+            fs::write(&path, bytes).unwrap();
+            assert_eq!(bury(&layout, &key, None).unwrap().code, None);
+        }
     }
 
     #[test]
     fn a_held_lock_forbids_it() {
         let (_dir, layout, key) = place();
         let held = lock(&layout, "a").unwrap();
-        assert!(matches!(bury(&layout, &key), Err(BuryError::Held)));
+        assert!(matches!(bury(&layout, &key, None), Err(BuryError::Held)));
         assert_eq!(read(&layout, &key), ExitFile::Absent);
         drop(held);
-        assert!(bury(&layout, &key).is_ok());
+        assert!(bury(&layout, &key, None).is_ok());
     }
 
     #[test]
@@ -303,7 +364,7 @@ mod tests {
             let (_dir, layout, key) = place();
             let path = layout.run("a", "r1").join(run_file::EXIT);
             fs::write(&path, bytes).unwrap();
-            let record = bury(&layout, &key).unwrap();
+            let record = bury(&layout, &key, None).unwrap();
             assert_eq!(record.reason, EndReason::RecordCorrupt);
             assert_eq!(record.code, None);
             assert_eq!(

@@ -62,7 +62,8 @@ pub(crate) struct Link {
 #[derive(Debug, Default)]
 struct State {
     keeper: Option<Identity>,
-    started: bool,
+    /// The command, once it is executing.
+    pid: Option<u32>,
     started_at_ms: i64,
     unreachable: bool,
     log_blocked: bool,
@@ -94,7 +95,7 @@ impl Link {
     /// Follows the run to its end, or until the engine loses interest.
     pub(crate) async fn follow(mut self, line: Option<KeeperLine>, hello: Option<Hello>) {
         if let Some(hello) = hello {
-            self.state.started = hello.pid.is_some();
+            self.state.pid = hello.pid;
             self.on_hello(&hello).await;
         } else if line.is_none() {
             // Recovery has told the core already that it is out of reach.
@@ -235,8 +236,8 @@ impl Link {
 
     async fn on_started(&mut self, pid: u32, at_ms: i64) {
         self.state.started_at_ms = at_ms;
-        if !self.state.started {
-            self.state.started = true;
+        if self.state.pid.is_none() {
+            self.state.pid = Some(pid);
             self.tell(RunEvent::Started { pid, at_ms }).await;
         }
     }
@@ -331,7 +332,9 @@ impl Link {
 
     async fn bury(&self) -> Result<ExitRecord, BuryError> {
         let (context, key) = (Arc::clone(&self.context), self.key.clone());
-        match tokio::task::spawn_blocking(move || exit_file::bury(&context.layout, &key)).await {
+        let pid = self.state.pid;
+        match tokio::task::spawn_blocking(move || exit_file::bury(&context.layout, &key, pid)).await
+        {
             Ok(done) => done,
             Err(e) => Err(BuryError::File(
                 "declare a run dead".into(),

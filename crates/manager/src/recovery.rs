@@ -38,6 +38,8 @@ pub(crate) struct Candidate {
     key: RunKey,
     /// The definition it was started with, if `spec.json` can be read.
     spec: Option<Box<SpecFile>>,
+    /// The command, if the journal knows that it was started.
+    pid: Option<u32>,
 }
 
 /// What a look at a run shows.
@@ -263,7 +265,8 @@ fn inventory(
             generation: row.generation,
         };
         let spec = SpecFile::read(&layout.run(&key.unit, &key.run)).map(Box::new);
-        candidates.push(Candidate { key, spec });
+        let pid = row.pid;
+        candidates.push(Candidate { key, spec, pid });
     }
     let mut highest = 0;
     for unit in folder_names(&layout.daemons())? {
@@ -305,7 +308,11 @@ fn unknown_run(layout: &Layout, unit: &str, run: &str) -> Option<Candidate> {
         // A folder without anything readable in it was abandoned before its keeper was started.
         (None, _) => return None,
     };
-    Some(Candidate { key, spec })
+    Some(Candidate {
+        key,
+        spec,
+        pid: None,
+    })
 }
 
 /// Names of the folders in a folder; none when it does not exist.
@@ -350,7 +357,7 @@ async fn examine(layout: &Layout, candidate: Candidate) -> Examined {
                 .hello
                 .as_ref()
                 .map(|hello| live(layout, &key, hello)),
-            Verdict::Bury => match bury(layout, &key).await {
+            Verdict::Bury => match bury(layout, &key, candidate.pid).await {
                 Ok(record) => Some(Fate::Ended(record)),
                 Err(BuryError::Held) => None,
                 Err(e) => Some(Fate::Unreachable(e.to_string())),
@@ -378,9 +385,9 @@ async fn examine(layout: &Layout, candidate: Candidate) -> Examined {
     }
 }
 
-async fn bury(layout: &Layout, key: &RunKey) -> Result<ExitRecord, BuryError> {
+async fn bury(layout: &Layout, key: &RunKey, pid: Option<u32>) -> Result<ExitRecord, BuryError> {
     let (layout, key) = (layout.clone(), key.clone());
-    match tokio::task::spawn_blocking(move || exit_file::bury(&layout, &key)).await {
+    match tokio::task::spawn_blocking(move || exit_file::bury(&layout, &key, pid)).await {
         Ok(done) => done,
         Err(e) => Err(BuryError::File(
             "declare a run dead".into(),
@@ -426,7 +433,7 @@ fn settle_shadowed(layout: &Layout, examined: &mut [Examined]) {
             .is_some_and(|living| *living != key.generation);
         if shadowed
             && matches!(one.fate, Fate::Unreachable(_))
-            && let Ok(record) = exit_file::bury_locked(layout, key)
+            && let Ok(record) = exit_file::bury_locked(layout, key, one.candidate.pid)
         {
             one.fate = Fate::Ended(record);
         }
