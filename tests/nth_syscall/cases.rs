@@ -12,7 +12,7 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 const ROW_ENDS: usize = 3;
 
 /// Whether everything is to be tried.
-pub(crate) fn is_exhaustive() -> bool {
+fn is_exhaustive() -> bool {
     std::env::var_os("EUD_FAULTS").is_some_and(|value| value == "all")
 }
 
@@ -65,6 +65,16 @@ pub(crate) fn from_each_on(seen: &[Seen], errno: i32) -> Vec<Fault> {
             errno,
         })
         .collect()
+}
+
+/// At most so many of them, evenly, unless everything is to be tried.
+pub(crate) fn thin(faults: Vec<Fault>, count_max: usize) -> Vec<Fault> {
+    let step = if is_exhaustive() {
+        1
+    } else {
+        faults.len().div_ceil(count_max).max(1)
+    };
+    faults.into_iter().step_by(step).collect()
 }
 
 /// Whether many calls of the same name, or of the same two names in turn, come before and after.

@@ -7,13 +7,12 @@ use eud_store::Store;
 use eud_sys::fault::{self, Begin, Failed, Fault, Seen};
 use eud_tests::{Presence, Step, steps};
 
-use crate::cases::{end_of, folder, from_each_on, is_exhaustive, one_by_one};
+use crate::cases::{end_of, folder, from_each_on, one_by_one, thin};
 
 const ENOSPC: i32 = 28;
 const EMFILE: i32 = 24;
-/// With more calls than these, one fault in so many is tried.
-const MANY_CALLS: usize = 1_000;
-const THIN: usize = 12;
+/// So many calls are answered in all: with more of them, fewer faults are tried.
+const CALLS_MAX: usize = 300_000;
 
 /// What the scribe said, and what failed under it.
 struct Told {
@@ -88,9 +87,7 @@ fn fail_every_call(name: &str, before: Option<&str>) {
     let mut faults = one_by_one(&told.seen);
     faults.extend(from_each_on(&told.seen, ENOSPC));
     faults.extend(from_each_on(&told.seen, EMFILE));
-    if told.seen.len() > MANY_CALLS && !is_exhaustive() {
-        faults = faults.into_iter().step_by(THIN).collect();
-    }
+    let faults = thin(faults, CALLS_MAX / told.seen.len());
     let mut refused = 0;
     for fault in &faults {
         let (_folder, database) = prepare();

@@ -143,6 +143,8 @@ impl Call {
             }
             libc::SYS_fcntl if command == libc::F_SETLK && !record::is_unlock(asked) => &[ENOLCK],
             libc::SYS_fcntl => &[],
+            // Only a disk has errors of its own.
+            libc::SYS_read if !record::is_of_file(asked) => &[EINTR],
             _ => self.errnos,
         }
     }

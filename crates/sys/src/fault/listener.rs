@@ -1,4 +1,5 @@
-//! The kernel's side: a filter that asks before each call, and the descriptor through which it asks.
+//! The kernel's side: a filter that asks before each call, and the descriptor through which it
+//! asks.
 //!
 //! Invariants: the filter lets everything through that is not asked about; it stays with every
 //! process born of the one that installed it, until the last of them is gone.

@@ -174,6 +174,11 @@ pub(super) fn is_unlock(asked: &Asked) -> bool {
     read.is_ok() && i32::from(i16::from_ne_bytes(kind)) == libc::F_UNLCK
 }
 
+/// Whether the descriptor that is the first argument is that of a file on a disk.
+pub(super) fn is_of_file(asked: &Asked) -> bool {
+    fs::metadata(format!("/proc/{}/fd/{}", asked.tid, asked.args[0])).is_ok_and(|m| m.is_file())
+}
+
 fn descriptor(asked: &Asked) -> Option<PathBuf> {
     fs::read_link(format!("/proc/{}/fd/{}", asked.tid, asked.args[0])).ok()
 }
