@@ -418,10 +418,17 @@ impl Log {
             let Some(file) = self.file.as_mut() else {
                 continue;
             };
-            let count = file.write(&self.output[self.unwritten.clone()])?;
-            if count == 0 {
-                return Err(io::ErrorKind::WriteZero.into());
-            }
+            let count = match file.write(&self.output[self.unwritten.clone()]) {
+                Ok(0) => Err(io::ErrorKind::WriteZero.into()),
+                other => other,
+            };
+            let count = match count {
+                Ok(count) => count,
+                Err(error) => {
+                    self.take_back_torn_line();
+                    return Err(error);
+                }
+            };
             self.unwritten.start += count;
             self.size += count as u64;
             self.news.written = true;
@@ -431,6 +438,21 @@ impl Log {
             self.rotate()
         } else {
             Ok(())
+        }
+    }
+
+    /// The disk took a part of a line and no more. That part goes, so that the file holds whole
+    /// lines also if this process is killed while it waits for room.
+    fn take_back_torn_line(&mut self) {
+        let written = &self.output[..self.unwritten.start];
+        let whole = written.iter().rposition(|byte| *byte == b'\n');
+        let torn = written.len() - whole.map_or(0, |at| at + 1);
+        let size = self.size.saturating_sub(torn as u64);
+        if let Some(file) = self.file.as_ref().filter(|_| torn > 0)
+            && file.set_len(size).is_ok()
+        {
+            self.unwritten.start -= torn;
+            self.size = size;
         }
     }
 
