@@ -4,11 +4,15 @@ use std::path::Path;
 
 use eud_sys::fault::{Disk, Op, Survives};
 
-/// Seeds for each point in time: without and with `EUD_FAULTS=all`.
-const SEEDS: [u64; 2] = [2, 40];
+/// Seeds for each point in time: with many points, with few, and with `EUD_FAULTS=all`.
+const SEEDS_OF_MANY: u64 = 2;
+const SEEDS_OF_FEW: u64 = 10;
+const SEEDS_OF_ALL: u64 = 40;
+/// Operations that are many.
+const MANY: usize = 500;
 /// Of writes in a row, so many at the beginning are tried, and then one in so many.
 const ROW_START: usize = 8;
-const ROW_STEP: usize = 100;
+const ROW_STEP: usize = 250;
 
 /// Whether everything is to be tried.
 fn is_exhaustive() -> bool {
@@ -42,7 +46,11 @@ pub(crate) fn all(disk: &Disk) -> Vec<(usize, Survives)> {
         }
         cuts.push((count, Survives::Everything));
         cuts.push((count, Survives::Nothing));
-        let seeds = 0..SEEDS[usize::from(is_exhaustive())];
+        let seeds = match ops.len() {
+            _ if is_exhaustive() => 0..SEEDS_OF_ALL,
+            MANY.. => 0..SEEDS_OF_MANY,
+            _ => 0..SEEDS_OF_FEW,
+        };
         cuts.extend(seeds.map(|seed| (count, Survives::Some(seed << 32 | count as u64))));
     }
     cuts

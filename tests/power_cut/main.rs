@@ -9,5 +9,9 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+#[expect(dead_code, reason = "the diarist is another test's")]
+#[path = "../support/binaries.rs"]
+mod binaries;
 mod cuts;
+mod files;
 mod store;

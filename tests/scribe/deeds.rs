@@ -162,6 +162,14 @@ impl Deed {
     }
 }
 
+/// How often a small file is replaced.
+pub const VERSIONS: u64 = 4;
+
+/// Its contents, of several sectors: a text that is of this version in every line.
+pub fn version(number: u64) -> Vec<u8> {
+    format!("version {number}\n").repeat(200).into_bytes()
+}
+
 fn intent(unit: &str, hold: Option<String>) -> Intent {
     Intent {
         unit: unit.into(),

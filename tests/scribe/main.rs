@@ -2,12 +2,14 @@
 //!
 //! ```text
 //! scribe DATABASE STEPS
+//! scribe FILE replace
 //! ```
 //!
 //! Purpose: each step is tried, and once more if it fails; what came of it is printed at the end,
 //! one line a step: `NUMBER ok`, `NUMBER again` (the second time it went well) or `NUMBER error
 //! WHY`. A deed that failed must not show afterwards: `NUMBER ghost WHY` if it does. What did not
 //! go well is the last step.
+//! `replace` gives a small file new contents, again and again, each durable before the next.
 //! Invariants: between its first and its last mark it makes no system call but through the store;
 //! step `n` (from 0) is marked `2n` before and `2n + 1` when it went well.
 
@@ -16,8 +18,9 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use eud_store::{Result, Store};
+use eud_sys::durable::{Depth, write};
 use eud_sys::fault::{MARK_BEGIN, MARK_END, mark};
-use eud_tests::{Presence, Step, steps};
+use eud_tests::{Presence, Step, VERSIONS, steps, version};
 
 fn main() -> ExitCode {
     let mut args = std::env::args().skip(1);
@@ -25,6 +28,9 @@ fn main() -> ExitCode {
         return ExitCode::from(2);
     };
     let path = Path::new(&path);
+    if name == "replace" {
+        return replace(path);
+    }
     let mut store = None;
     let mut outcomes = Vec::new();
     mark(MARK_BEGIN);
@@ -45,6 +51,19 @@ fn main() -> ExitCode {
             return ExitCode::FAILURE;
         }
     }
+    ExitCode::SUCCESS
+}
+
+fn replace(path: &Path) -> ExitCode {
+    mark(MARK_BEGIN);
+    for number in 0..VERSIONS {
+        mark(2 * number);
+        if write(path, &version(number), Depth::Disk).is_err() {
+            return ExitCode::FAILURE;
+        }
+        mark(2 * number + 1);
+    }
+    mark(MARK_END);
     ExitCode::SUCCESS
 }
 
