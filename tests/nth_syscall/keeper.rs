@@ -198,8 +198,8 @@ impl Kept {
         self.check_told(record.as_ref(), &context);
         self.check_log(record.as_ref(), &context);
         let Some(record) = record else {
-            // Without memory or descriptors a keeper may not come to be. Once there is a command, it
-            // is no longer given up.
+            // Without memory or descriptors a keeper may not come to be. Once there is a command,
+            // it is not given up.
             assert_eq!(self.diary(), "", "the command was lost: {context}");
             return "lost";
         };
