@@ -14,4 +14,5 @@
 mod binaries;
 mod cuts;
 mod files;
+mod keeper;
 mod store;

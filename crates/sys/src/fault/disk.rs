@@ -7,7 +7,7 @@
 //! make its name durable.
 //! Deliberately absent: folders, which are taken to be there, and disks that lie.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -119,6 +119,32 @@ impl Disk {
             before: self.before.clone(),
             ops: self.ops.iter().filter(|op| !is_lost(op)).cloned().collect(),
         }
+    }
+
+    /// As on a file system that keeps all its names in one journal (ext4, XFS, btrfs): to sync a
+    /// file makes durable all that happened to names before.
+    #[must_use]
+    pub fn with_journal(&self) -> Self {
+        let mut folders = BTreeSet::new();
+        let mut journaled = Self {
+            before: self.before.clone(),
+            ops: Vec::new(),
+        };
+        for op in &self.ops {
+            journaled.push(op.clone());
+            let folder = |path: &Path| path.parent().unwrap_or(path).to_owned();
+            match op {
+                Op::Create(path) | Op::Unlink(path) => {
+                    folders.insert(folder(path));
+                }
+                Op::Rename { from, to } | Op::Link { from, to } => {
+                    folders.extend([folder(from), folder(to)]);
+                }
+                Op::Sync(_) => journaled.ops.extend(folders.iter().cloned().map(Op::Sync)),
+                Op::Write { .. } | Op::Truncate { .. } | Op::Mark(_) => {}
+            }
+        }
+        journaled
     }
 
     /// What there is when the power is cut after the first `count` things that happened.
@@ -446,6 +472,26 @@ mod tests {
             let found = names(&image);
             assert!([&["old"][..], &["a", "old"], &["b", "old"]].contains(&&found[..]));
         }
+    }
+
+    #[test]
+    fn with_a_journal_a_synced_file_has_its_name() {
+        let all = disk(vec![
+            Op::Create("d/a".into()),
+            write("d/a", 0, b"x"),
+            Op::Rename {
+                from: "d/a".into(),
+                to: "d/b".into(),
+            },
+            Op::Create("c".into()),
+            Op::Sync("d/b".into()),
+        ]);
+        let left = |disk: &Disk| disk.cut(disk.ops().len(), Survives::Nothing);
+        assert_eq!(names(&left(&all)), ["old"]);
+        let image = left(&all.with_journal());
+        assert_eq!(names(&image), ["c", "d/b", "old"]);
+        assert_eq!(image.get("d/b").unwrap(), b"x");
+        assert_eq!(image.get("c").unwrap(), b"");
     }
 
     #[test]

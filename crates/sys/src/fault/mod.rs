@@ -387,7 +387,8 @@ mod tests {
     fn what_happens_to_files_is_kept_whole() {
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join("log"), "one\n").unwrap();
-        let script = "echo two >> log; echo x > a; exec 3> b; echo y >&3; echo z >&3";
+        std::fs::create_dir(folder.path().join("sub")).unwrap();
+        let script = "echo two >> sub/../log; echo x > a; exec 3> b; echo y >&3; echo z >&3";
         let (code, watch) = shell(script, folder.path(), Fault::Nothing);
         assert_eq!(code, Some(0));
         let disk = watch.disk();

@@ -76,9 +76,12 @@ impl Recorder {
         }
     }
 
-    /// Its name below the folder. `None` for what is elsewhere.
+    /// Its name below the folder, the same by whatever way it was named. `None` for what is
+    /// elsewhere, and for what cannot be since its folder is not there.
     fn inside(&self, path: &Path) -> Option<PathBuf> {
-        path.strip_prefix(&self.folder).ok().map(Path::to_owned)
+        let folder = path.parent()?.canonicalize().ok()?;
+        let plain = folder.join(path.file_name()?);
+        plain.strip_prefix(&self.folder).ok().map(Path::to_owned)
     }
 
     fn open(&self, path: io::Result<PathBuf>, flags: u64) -> io::Result<Option<Op>> {
