@@ -69,7 +69,10 @@ impl Chaos {
         self.manager().map(|manager| manager.signal(Signal::HUP));
         let refused = self.wire().call("fleet.reload", &json!({}));
         assert!(refused.is_err(), "{refused:?}: {:?}", self.done);
-        fs::write(&file, good).unwrap();
+        // At once: the manager may be reading it just now, because of the signal.
+        let whole = self.fleet.path().join("eud.toml.new");
+        fs::write(&whole, good).unwrap();
+        fs::rename(&whole, &file).unwrap();
         let accepted = self.wire().call("fleet.reload", &json!({}));
         assert!(accepted.is_ok(), "{accepted:?}: {:?}", self.done);
     }
