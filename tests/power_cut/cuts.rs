@@ -5,14 +5,14 @@ use std::path::Path;
 use eud_sys::fault::{Disk, Op, Survives};
 
 /// Seeds for each point in time: with many points, with few, and with `EUD_FAULTS=all`.
-const SEEDS_OF_MANY: u64 = 2;
+const SEEDS_OF_MANY: u64 = 1;
 const SEEDS_OF_FEW: u64 = 10;
 const SEEDS_OF_ALL: u64 = 40;
 /// Operations that are many.
 const MANY: usize = 500;
 /// Of writes in a row, so many at the beginning are tried, and then one in so many.
 const ROW_START: usize = 8;
-const ROW_STEP: usize = 250;
+const ROW_STEP: usize = 400;
 
 /// Whether everything is to be tried.
 fn is_exhaustive() -> bool {

@@ -123,8 +123,8 @@ pub(crate) fn lock(layout: &Layout, unit: &str) -> Result<UnitLock, BuryError> {
 /// Declares a run dead whose keeper is gone: kills what is left of its tree and writes its record,
 /// unless the keeper wrote one. Blocks.
 ///
-/// `pid` is the command's, if the journal knows that it was started: what its keeper noted of it may
-/// be lost in a power cut.
+/// `pid` is the command's, if the journal knows that it was started: what its keeper noted of it
+/// may be lost in a power cut.
 ///
 /// # Errors
 /// When the keeper is not gone after all, or the record cannot be written; then nothing is
