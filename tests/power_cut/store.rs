@@ -48,32 +48,35 @@ fn agrees(disk: &Disk, folder: &Path) {
     assert!(found > 0);
 }
 
-/// Which deeds had been begun, and which acknowledged.
-fn progress(disk: &Disk, count: usize, name: &str) -> (Vec<Deed>, Vec<Deed>) {
+/// Which deeds had been begun, which acknowledged, and how many of these were waited for.
+fn progress(disk: &Disk, count: usize, name: &str) -> (Vec<Deed>, Vec<Deed>, usize) {
     let marks = disk.ops().iter().take(count).filter_map(|op| match op {
         Op::Mark(number) => Some(*number),
         _ => None,
     });
-    let (mut begun, mut acknowledged) = (Vec::new(), Vec::new());
+    let (mut begun, mut acknowledged, mut synced) = (Vec::new(), Vec::new(), 0);
     for mark in marks {
         let step = usize::try_from(mark / 2).unwrap();
-        if let Some(Step::Do(deed)) = steps(name).get(step) {
-            let list = if mark % 2 == 0 {
-                &mut begun
-            } else {
-                &mut acknowledged
-            };
-            list.push(*deed);
+        let is_done = mark % 2 == 1;
+        match steps(name).get(step) {
+            Some(Step::Do(deed)) if is_done => acknowledged.push(*deed),
+            Some(Step::Do(deed)) => begun.push(*deed),
+            Some(Step::Sync) if is_done => synced = acknowledged.len(),
+            _ => {}
         }
     }
-    (begun, acknowledged)
+    (begun, acknowledged, synced)
 }
 
 /// Opens what is left.
 ///
 /// # Errors
 /// Says what is not as promised.
-fn check(image: &Image, begun: &[Deed], acknowledged: &[Deed], dead: bool) -> Result<(), String> {
+fn check(
+    image: &Image,
+    (begun, acknowledged, synced): (&[Deed], &[Deed], usize),
+    dead: bool,
+) -> Result<(), String> {
     let folder = cuts::folder();
     image.write_to(folder.path()).unwrap();
     let database = folder.path().join(DATABASE);
@@ -88,8 +91,9 @@ fn check(image: &Image, begun: &[Deed], acknowledged: &[Deed], dead: bool) -> Re
         return Err(found);
     }
     // What comes later makes durable what came before.
-    let durable = |deed: &&Deed| dead || !deed.may_be_lost();
-    let last_durable = acknowledged.iter().rposition(|deed| durable(&deed));
+    let durable = |(place, deed): (usize, &Deed)| dead || place < synced || !deed.may_be_lost();
+    let places = 0..acknowledged.len();
+    let last_durable = places.zip(acknowledged).rposition(durable);
     let mut was_absent = None;
     for (place, deed) in begun.iter().enumerate() {
         match deed.presence(&journal) {
@@ -113,10 +117,10 @@ fn cut_everywhere(disk: &Disk, name: &str) -> (Vec<String>, usize) {
     let cuts = cuts::all(disk);
     let mut broken = Vec::new();
     for (count, survives) in &cuts {
-        let (begun, acknowledged) = progress(disk, *count, name);
+        let (begun, acknowledged, synced) = progress(disk, *count, name);
         let image = disk.cut(*count, *survives);
         let dead = *survives == Survives::Everything;
-        if let Err(why) = check(&image, &begun, &acknowledged, dead) {
+        if let Err(why) = check(&image, (&begun, &acknowledged, synced), dead) {
             broken.push(format!("{name}: after {count} with {survives:?}: {why}"));
         }
     }

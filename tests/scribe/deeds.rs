@@ -19,7 +19,7 @@ pub enum Deed {
     Start(u64),
     /// The run has a process. Need not survive a power cut.
     Started(u64),
-    /// The run's end, and restart memory.
+    /// The run's end, and restart memory. Not waited for.
     Ended(u64),
     /// So much that the log is written back.
     Wide(u64),
@@ -32,6 +32,8 @@ pub enum Step {
     Open,
     /// Records a batch.
     Do(Deed),
+    /// Waits for the disk.
+    Sync,
     /// Reads everything.
     Read,
     /// The log is written back and removed.
@@ -50,7 +52,7 @@ pub enum Presence {
 }
 
 use Deed::{Ended, Start, Started, Wide};
-use Step::{Close, Do, Open, Read};
+use Step::{Close, Do, Open, Read, Sync};
 
 /// By name: `new` begins with nothing, `again` with what a first scribe left, `wide` writes back a
 /// full log while it is in use.
@@ -61,6 +63,7 @@ pub fn steps(name: &str) -> &'static [Step] {
             Do(Start(1)),
             Do(Started(1)),
             Do(Ended(1)),
+            Sync,
             Do(Start(2)),
             Do(Started(2)),
             Read,
@@ -76,6 +79,8 @@ pub fn steps(name: &str) -> &'static [Step] {
             Open,
             Read,
             Do(Ended(3)),
+            Sync,
+            Sync,
             Do(Start(4)),
             Close,
         ],
@@ -128,7 +133,7 @@ impl Deed {
     /// Whether a power cut may take it although it was acknowledged, as long as nothing that may
     /// not came after.
     pub fn may_be_lost(self) -> bool {
-        matches!(self, Started(_))
+        matches!(self, Started(_) | Ended(_))
     }
 
     /// How much of it the store gives back.

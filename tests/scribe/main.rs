@@ -20,7 +20,7 @@ use std::process::ExitCode;
 use eud_store::{Result, Store};
 use eud_sys::durable::{Depth, write};
 use eud_sys::fault::{MARK_BEGIN, MARK_END, mark};
-use eud_tests::{Presence, Step, VERSIONS, steps, version};
+use eud_tests::{Deed, Presence, Step, VERSIONS, steps, version};
 
 fn main() -> ExitCode {
     let mut args = std::env::args().skip(1);
@@ -87,7 +87,9 @@ fn carry_out(step: Step, path: &Path, store: &mut Option<Store>) -> Result<()> {
     match (step, store) {
         (Step::Open, store) => *store = Some(Store::open(path)?),
         (Step::Close, store) => *store = None,
+        (Step::Do(deed @ Deed::Ended(_)), Some(store)) => store.apply_unsynced(&deed.batch())?,
         (Step::Do(deed), Some(store)) => store.apply(&deed.batch())?,
+        (Step::Sync, Some(store)) => store.sync()?,
         (Step::Read, Some(store)) => {
             store.recovery()?;
             store.runs("u1", 10)?;

@@ -49,7 +49,10 @@ pub(crate) fn run(_: &[String]) -> Result<(), Failure> {
     ];
     for (name, from) in built {
         let to = out.join(name);
-        let bytes = fs::copy(&from, &to).map_err(|e| format!("{}: {e}", from.display()))?;
+        // Put in the place of a program that may be running, which cannot be written to.
+        let new = out.join(format!("{name}.new"));
+        let bytes = fs::copy(&from, &new).map_err(|e| format!("{}: {e}", from.display()))?;
+        fs::rename(&new, &to).map_err(|e| format!("{}: {e}", to.display()))?;
         cmd::say(&format!("{:>9} kB  {}", bytes / 1000, to.display()));
     }
     Ok(())

@@ -1,13 +1,12 @@
 //! Starting a keeper: the manager's side.
 
-use std::io::{self, Seek, Write};
+use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use eud_sys::fd::nameless;
-
+use crate::spare::spec_file;
 use crate::spec::LaunchSpec;
 
 /// A keeper that was just started.
@@ -32,9 +31,7 @@ pub fn spawn_keeper(
     spec: &LaunchSpec,
     stderr: impl Into<Stdio>,
 ) -> io::Result<Started> {
-    let mut input = nameless(c"eud-launch-spec")?;
-    input.write_all(&spec.encode()?)?;
-    input.rewind()?;
+    let input = spec_file(spec)?;
     let (ours, theirs) = UnixStream::pair()?;
     let mut command = Command::new(program);
     command

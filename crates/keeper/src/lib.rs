@@ -8,8 +8,8 @@
 //! Deliberately absent: decisions (restarts, probes, schedules), async, serde, and the command's
 //! secrets, which only the forked child ever decodes.
 //!
-//! The manager uses [`LaunchSpec`], [`spawn_keeper`], [`noted`], [`unpublished_record`] and
-//! [`sweep`]; the binary is [`main`].
+//! The manager uses [`LaunchSpec`], [`spawn_keeper`], [`Spare`], [`noted`], [`unpublished_record`]
+//! and [`sweep`]; the binary is [`main`].
 
 mod child;
 mod control;
@@ -22,6 +22,7 @@ mod note;
 mod notify;
 mod record;
 mod run;
+mod spare;
 mod spec;
 mod stamp;
 mod stop;
@@ -48,6 +49,7 @@ use crate::run::{Prepared, Run};
 
 pub use crate::launch::{Started, spawn_keeper, unpublished_record};
 pub use crate::note::{Noted, noted};
+pub use crate::spare::Spare;
 pub use crate::spec::LaunchSpec;
 pub use crate::sweep::{SweepReport, sweep};
 
@@ -64,7 +66,8 @@ const FAREWELL_MS: u64 = 100;
 ///
 /// It must be started in the run's folder, with the launch spec on standard input and a control
 /// connection, or `/dev/null`, on standard output. Exits 0 when the run's end is on record, 1 when
-/// it is not, 2 when it was started by hand.
+/// it is not, 2 when it was started by hand. As `eud-keeper --spare …`, with the connection on
+/// standard output, it waits until that tells it of its run; 0 when there never was one.
 ///
 /// Meant to be called as the C library's `main`: the standard library's own start-up would cost
 /// each daemon memory and time.
@@ -78,13 +81,25 @@ pub fn main() -> i32 {
         );
         return 2;
     };
-    match keep(&unit, &run) {
-        Ok(()) => 0,
-        Err(error) => {
-            complain(&unit, &run, &error.to_string());
-            1
+    let begun = settle_in().and_then(|(input, first)| {
+        if unit == spare::FLAG {
+            return spare::wait(first);
         }
+        Ok(Some((unit.clone(), run.clone(), input, first)))
+    });
+    let (unit, run, done) = match begun {
+        Ok(None) => return 0,
+        Ok(Some((unit, run, input, first))) => {
+            let done = keep(&unit, &run, input, first);
+            (unit, run, done)
+        }
+        Err(error) => (unit, run, Err(error)),
+    };
+    if let Err(error) = done {
+        complain(&unit, &run, &error.to_string());
+        return 1;
     }
+    0
 }
 
 /// A line in the manager's log.
@@ -100,8 +115,7 @@ pub(crate) fn tidy() {
     Notify::remove_file();
 }
 
-fn keep(unit: &str, run: &str) -> io::Result<()> {
-    let (input, first) = settle_in()?;
+fn keep(unit: &str, run: &str, input: File, first: Option<UnixStream>) -> io::Result<()> {
     let inherited_umask = process::set_umask(0o077);
     let signals = SignalFd::new(&[Signal::CHLD, Signal::TERM, Signal::INT, Signal::QUIT])?;
     let spec = match child::read_spec(&input, LaunchSpec::decode_settings) {

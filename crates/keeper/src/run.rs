@@ -487,6 +487,7 @@ impl Run {
             Ok(Got::Nothing) => {}
             Ok(Got::Bytes(count)) => self.flow.last_bytes = count,
             Ok(Got::End) => {
+                self.flow.last_bytes = 0;
                 *pipe = None;
                 self.base.log.end(stream, now_ms);
             }
@@ -737,7 +738,8 @@ impl Flow {
     fn gather(&mut self) {
         let now_ns = boot_ns();
         let is_flowing = now_ns.saturating_sub(self.last_ns) < FLOW_NS;
-        if is_flowing && self.last_bytes < GATHERED_BYTES {
+        // After the end of one output the end of the other comes, and after that the command's.
+        if is_flowing && (1..GATHERED_BYTES).contains(&self.last_bytes) {
             std::thread::sleep(Duration::from_micros(GATHER_US));
         }
         self.last_ns = boot_ns();

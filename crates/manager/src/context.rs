@@ -9,7 +9,7 @@ use tokio::sync::mpsc;
 
 use crate::compressor::Compressor;
 use crate::diary::Diary;
-use crate::launch::KnownSurroundings;
+use crate::launch::{KnownSurroundings, Spares};
 use crate::layout::Layout;
 use crate::reaper::Reaper;
 
@@ -23,6 +23,8 @@ pub(crate) struct Context {
     pub(crate) compressor: Compressor,
     /// Path of `eud-keeper`.
     pub(crate) keeper: PathBuf,
+    /// Keepers that wait for a run.
+    pub(crate) spares: Spares,
     /// Environments of live runs that are tested by commands.
     pub(crate) surroundings: KnownSurroundings,
     /// Names this boot of the machine.

@@ -2,9 +2,11 @@
 //!
 //! Purpose: drain what happened, let the core decide, make its decisions durable, carry them out.
 //! Invariants: everything the core persists for a batch is committed, in one transaction, before
-//! any other effect of the batch is carried out and before anybody is answered; when the commit
-//! fails nothing of the batch is done and it is tried again for ever, while questions are still
-//! answered; an input is handled once, in the order of its arrival.
+//! any other effect of the batch is carried out; a batch in which somebody is answered is on the
+//! disk before that; any other is there before the next one is handled, so that a restart does not
+//! wait for the disk, and a power cut takes at most the last batch, of which nobody was told; when
+//! the commit fails nothing of the batch is done and it is tried again for ever, while questions
+//! are still answered; an input is handled once, in the order of its arrival.
 //! Deliberately absent: waiting for anything but inputs, questions and time.
 
 use std::time::Duration;
@@ -161,7 +163,19 @@ impl Engine {
         for effect in std::mem::take(&mut self.out) {
             exit |= self.hands.perform(&self.core, effect);
         }
+        // Blocks too. What cannot be written now is complained of; the next commit that somebody
+        // waits for will have to write it.
+        if let Err(error) = self.store.sync() {
+            self.cannot_record(&error.to_string());
+        }
         exit
+    }
+
+    fn cannot_record(&mut self, why: &str) {
+        if self.problems.set(Subject::Storage, why.to_owned()) {
+            self.hands.context.diary.error(why);
+            self.hands.changed.notify_one();
+        }
     }
 
     /// Commits, however long it takes. True when the manager shall leave at once, with nothing of
@@ -175,11 +189,18 @@ impl Engine {
                 _ => None,
             })
             .collect();
+        let answers = |effect: &Effect| matches!(effect, Effect::Reply { .. });
+        let is_awaited = self.fleet.is_some() || self.out.iter().any(answers);
         loop {
             // Blocks this thread, which has nothing better to do: it is the engine's own.
-            let Err(error) = self.store.apply_with_fleet(&persist, self.fleet.as_deref()) else {
+            let recorded = if is_awaited {
+                self.store.apply_with_fleet(&persist, self.fleet.as_deref())
+            } else {
+                self.store.apply_unsynced(&persist)
+            };
+            let Err(error) = recorded else {
                 self.fleet = None;
-                if self.problems.clear(Subject::Storage) {
+                if !persist.is_empty() && self.problems.clear(Subject::Storage) {
                     self.hands.changed.notify_one();
                     self.hands
                         .context
@@ -189,10 +210,7 @@ impl Engine {
                 return false;
             };
             let text = error.to_string();
-            if self.problems.set(Subject::Storage, text.clone()) {
-                self.hands.context.diary.error(&text);
-                self.hands.changed.notify_one();
-            }
+            self.cannot_record(&text);
             self.hands.fail_answers(&format!(
                 "{text}. It is carried out as soon as it can be recorded"
             ));

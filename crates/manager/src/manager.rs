@@ -27,7 +27,7 @@ use crate::error::{CommandError, ManagerError};
 use crate::fleet_file;
 use crate::handle::{Handle, Info};
 use crate::history;
-use crate::launch::Launcher;
+use crate::launch::{Launcher, Spares};
 use crate::layout::Layout;
 use crate::problems::{Problems, Subject};
 use crate::reaper::Reaper;
@@ -269,6 +269,7 @@ fn context(
         compressor: Compressor::start(Arc::clone(diary), problems.clone())
             .map_err(system("start a thread"))?,
         keeper,
+        spares: Spares::default(),
         surroundings: Arc::default(),
         boot_id: eud_sys::process::boot_id().map_err(system("read the boot id"))?,
         nofile: raise_open_files(),

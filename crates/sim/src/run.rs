@@ -676,13 +676,13 @@ impl History {
         Ok(())
     }
 
-    fn power_cut(&mut self) -> Result<(), String> {
-        self.world.power_cut();
-        if self.core.is_some() {
-            self.manager_dies()
-        } else {
-            Ok(())
+    pub(crate) fn power_cut(&mut self) -> Result<(), String> {
+        let kept = usize::try_from(self.dice.range(0, 3)).unwrap_or(0);
+        if self.world.power_cut(kept, self.mono_ms) {
+            // Restarts that were counted may be forgotten with it.
+            self.checker.forgive_all();
         }
+        self.manager_dies()
     }
 
     fn jump_clock(&mut self) -> Result<(), String> {

@@ -27,15 +27,18 @@ pub enum Defect {
     NoSweep,
     /// Exit files written while no manager ran are not read.
     ExitFilesUnread,
+    /// Folders of runs that the journal does not know are not looked for.
+    UnknownRunsUnseen,
 }
 
 impl Defect {
     /// Every one.
-    pub const ALL: [Self; 4] = [
+    pub const ALL: [Self; 5] = [
         Self::EffectsFirst,
         Self::NoFence,
         Self::NoSweep,
         Self::ExitFilesUnread,
+        Self::UnknownRunsUnseen,
     ];
 }
 
@@ -47,6 +50,7 @@ impl History {
             return Ok(());
         };
         self.note_told(&input);
+        let is_load = matches!(input, Input::Load { .. });
         let mut effects = Vec::new();
         core.handle(input, now, &mut effects);
         self.trace(format_args!("{effects:?}"));
@@ -65,12 +69,22 @@ impl History {
             if crash_at == 0 {
                 return self.manager_dies();
             }
+        }
+        // Without anybody to answer, the disk is waited for only after the effects.
+        let is_awaited = others.iter().any(|e| matches!(e, Effect::Reply { .. })) || is_load;
+        let is_power_cut = dies && self.dice.chance(40);
+        self.world.begin_batch(is_awaited, now.mono_ms);
+        if !effects_first {
             self.commit(&persists)?;
         }
         let mut over = false;
         for (step, effect) in (1..).zip(others) {
             if crash_at == step {
-                return self.manager_dies();
+                return if is_power_cut {
+                    self.power_cut()
+                } else {
+                    self.manager_dies()
+                };
             }
             over |= effect == Effect::Exit;
             self.carry_out(&core, effect)?;
@@ -123,7 +137,7 @@ impl History {
             {
                 self.reference.held_by_limit(&intent.unit);
             }
-            self.world.journal.apply(item);
+            self.world.record(item);
             if let Persist::RunEnded { record, .. } = item {
                 Checker::record_is_true(&self.world, &record.run)?;
             }
@@ -285,14 +299,16 @@ impl History {
         if let Some(planted) = self.planted {
             core.plant(planted);
         }
-        let open: Vec<RunRow> = self
-            .world
-            .journal
-            .runs
-            .values()
-            .filter(|row| row.exit.is_none())
-            .cloned()
-            .collect();
+        let journal = &self.world.journal;
+        let is_open = |row: &&RunRow| row.exit.is_none();
+        let mut open: Vec<RunRow> = journal.runs.values().filter(is_open).cloned().collect();
+        let mut next_generation = journal.next_generation;
+        if self.defect != Some(Defect::UnknownRunsUnseen) {
+            let unknown = self.world.unknown_runs();
+            let highest = unknown.iter().map(|row| row.generation).max().unwrap_or(0);
+            next_generation = next_generation.max(highest + 1);
+            open.extend(unknown);
+        }
         let mut runs = Vec::new();
         for row in open {
             let fate = self.fate(&row)?;
@@ -323,7 +339,7 @@ impl History {
             intents: journal.intents.values().cloned().collect(),
             ledgers: journal.ledgers.values().cloned().collect(),
             profile: journal.profile.clone(),
-            next_generation: journal.next_generation,
+            next_generation,
             last_runs: last_runs.into_values().collect(),
             runs,
         };

@@ -9,6 +9,9 @@ use eud_core::fleet::Unit;
 use eud_core::io::Persist;
 use eud_core::record::{EndReason, ExitRecord, Generation, Intent, Ledger, RunId, RunRow, WallMs};
 
+/// What nobody waits for is on the disk after this time, in milliseconds.
+const SYNC_AFTER_MS: u64 = 20;
+
 /// A keeper's life.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Keeper {
@@ -53,6 +56,7 @@ pub(crate) struct World {
     pub(crate) active: BTreeSet<RunId>,
     pub(crate) locks: BTreeMap<Unit, RunId>,
     pub(crate) journal: Journal,
+    unsynced: Unsynced,
 }
 
 /// `state.db`.
@@ -65,36 +69,110 @@ pub(crate) struct Journal {
     pub(crate) next_generation: Generation,
 }
 
+/// How one item is taken back.
+#[derive(Debug, Clone)]
+enum Undo {
+    Intent(Unit, Option<Intent>),
+    Ledger(Unit, Option<Ledger>),
+    Run(RunId, Option<RunRow>, Generation),
+    Profile(Option<String>),
+}
+
 impl Journal {
-    pub(crate) fn apply(&mut self, item: &Persist) {
+    /// Records one item; gives what takes it back.
+    fn apply(&mut self, item: &Persist) -> Vec<Undo> {
         match item {
             Persist::Intent(intent) => {
-                self.intents.insert(intent.unit.clone(), intent.clone());
+                let unit = intent.unit.clone();
+                let old = self.intents.insert(unit.clone(), intent.clone());
+                vec![Undo::Intent(unit, old)]
             }
-            Persist::Forget(unit) => {
-                self.intents.remove(unit);
-                self.ledgers.remove(unit);
-            }
+            Persist::Forget(unit) => vec![
+                Undo::Intent(unit.clone(), self.intents.remove(unit)),
+                Undo::Ledger(unit.clone(), self.ledgers.remove(unit)),
+            ],
             Persist::Ledger(ledger) => {
-                self.ledgers.insert(ledger.unit.clone(), ledger.clone());
+                let unit = ledger.unit.clone();
+                let old = self.ledgers.insert(unit.clone(), ledger.clone());
+                vec![Undo::Ledger(unit, old)]
             }
             Persist::RunIntent(row) => {
-                self.next_generation = self.next_generation.max(row.generation + 1);
-                self.runs.insert(row.run.clone(), row.clone());
+                let next = self.next_generation;
+                self.next_generation = next.max(row.generation + 1);
+                let old = self.runs.insert(row.run.clone(), row.clone());
+                vec![Undo::Run(row.run.clone(), old, next)]
             }
             Persist::RunStarted { run, pid } => {
+                let undo = self.undo_run(run);
                 if let Some(row) = self.runs.get_mut(run) {
                     row.pid = Some(*pid);
                 }
+                vec![undo]
             }
             Persist::RunEnded { record, class } => {
-                if let Some(row) = self.runs.get_mut(&record.run) {
-                    row.exit = Some(record.clone());
-                    row.class = *class;
-                }
+                let undo = self.undo_run(&record.run);
+                // A run known only by its folder gets its row now.
+                let found = || row_of(&record.run, &record.unit, record.generation);
+                let row = self.runs.entry(record.run.clone()).or_insert_with(found);
+                row.exit = Some(record.clone());
+                row.class = *class;
+                self.next_generation = self.next_generation.max(record.generation + 1);
+                vec![undo]
             }
-            Persist::Profile(profile) => self.profile = profile.clone(),
+            Persist::Profile(profile) => {
+                vec![Undo::Profile(std::mem::replace(
+                    &mut self.profile,
+                    profile.clone(),
+                ))]
+            }
         }
+    }
+
+    fn undo_run(&self, run: &RunId) -> Undo {
+        Undo::Run(
+            run.clone(),
+            self.runs.get(run).cloned(),
+            self.next_generation,
+        )
+    }
+
+    fn take_back(&mut self, undo: Undo) {
+        fn put<K: Ord, V>(map: &mut BTreeMap<K, V>, key: K, old: Option<V>) {
+            match old {
+                Some(value) => map.insert(key, value),
+                None => map.remove(&key),
+            };
+        }
+        match undo {
+            Undo::Intent(unit, old) => put(&mut self.intents, unit, old),
+            Undo::Ledger(unit, old) => put(&mut self.ledgers, unit, old),
+            Undo::Run(run, old, next) => {
+                put(&mut self.runs, run, old);
+                self.next_generation = next;
+            }
+            Undo::Profile(old) => self.profile = old,
+        }
+    }
+}
+
+/// Batches that the disk does not have yet, oldest first.
+#[derive(Debug, Clone, Default)]
+struct Unsynced {
+    since_ms: u64,
+    batches: Vec<Vec<Undo>>,
+}
+
+/// What a folder tells of a run.
+fn row_of(run: &RunId, unit: &Unit, generation: Generation) -> RunRow {
+    RunRow {
+        run: run.clone(),
+        unit: unit.clone(),
+        generation,
+        intent_at_ms: 0,
+        pid: None,
+        cause: "found at recovery".into(),
+        exit: None,
+        class: None,
     }
 }
 
@@ -155,11 +233,53 @@ impl World {
         }
     }
 
-    /// Power is cut: nothing runs any more; files stay.
-    pub(crate) fn power_cut(&mut self) {
+    /// Begins a batch of the journal. One that is waited for brings to the disk what came before,
+    /// and so does time.
+    pub(crate) fn begin_batch(&mut self, is_awaited: bool, mono_ms: u64) {
+        let unsynced = &mut self.unsynced;
+        if is_awaited || mono_ms.saturating_sub(unsynced.since_ms) >= SYNC_AFTER_MS {
+            unsynced.batches.clear();
+        }
+        if is_awaited {
+            return;
+        }
+        if unsynced.batches.is_empty() {
+            unsynced.since_ms = mono_ms;
+        }
+        unsynced.batches.push(Vec::new());
+    }
+
+    /// Records an item of the present batch.
+    pub(crate) fn record(&mut self, item: &Persist) {
+        let undo = self.journal.apply(item);
+        if let Some(batch) = self.unsynced.batches.last_mut() {
+            batch.extend(undo);
+        }
+    }
+
+    /// Runs that have a folder and no row: a power cut took the batch that they were begun with.
+    pub(crate) fn unknown_runs(&self) -> Vec<RunRow> {
+        let unknown = |(id, _): &(&RunId, &SimRun)| !self.journal.runs.contains_key(*id);
+        let runs = self.runs.iter().filter(unknown);
+        runs.map(|(id, run)| row_of(id, &run.unit, run.generation))
+            .collect()
+    }
+
+    /// Power is cut: nothing runs any more; files stay, but for the last batches of the journal
+    /// that the disk does not have: of these it keeps at most `kept`. True when it lost any.
+    pub(crate) fn power_cut(&mut self, kept: usize, mono_ms: u64) -> bool {
+        let mut unsynced = std::mem::take(&mut self.unsynced);
+        let is_late = mono_ms.saturating_sub(unsynced.since_ms) >= SYNC_AFTER_MS;
+        let kept = if is_late { usize::MAX } else { kept };
+        let lost = unsynced.batches.split_off(kept.min(unsynced.batches.len()));
+        let any_lost = !lost.is_empty();
+        for undo in lost.into_iter().rev().flat_map(|b| b.into_iter().rev()) {
+            self.journal.take_back(undo);
+        }
         let ids: Vec<RunId> = self.active.iter().cloned().collect();
         for id in ids {
             self.end_keeper(&id, false);
         }
+        any_lost
     }
 }

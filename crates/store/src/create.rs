@@ -62,7 +62,8 @@ fn clear(new: &Path) -> io::Result<()> {
     Ok(())
 }
 
-fn companion(path: &Path, ending: &str) -> PathBuf {
+/// The file beside the database whose name ends so.
+pub(crate) fn companion(path: &Path, ending: &str) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(ending);
     name.into()

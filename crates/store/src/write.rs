@@ -5,6 +5,7 @@ use eud_core::io::Persist;
 use eud_core::record::{ExitClass, ExitRecord, Intent, Ledger, RunRow};
 use rusqlite::{Transaction, params};
 
+use crate::create::companion;
 use crate::error::{Result, StoreError};
 use crate::read::{META_FLEET, META_GENERATION, META_PROFILE, word};
 use crate::{PRUNE_EVERY_RUNS, RUNS_KEPT_PER_UNIT, Store};
@@ -26,7 +27,7 @@ impl Store {
     ///
     /// The one exception is a batch of nothing but [`Persist::RunStarted`]: it survives the death
     /// of this process at once, but a power cut only once the next batch is recorded. A power cut
-    /// ends the very process it tells of, and sparing the disk here halves the waits of a restart.
+    /// ends the very process it tells of.
     ///
     /// # Errors
     /// When it cannot be recorded; then nothing of it is, and the same call may be tried again.
@@ -39,14 +40,50 @@ impl Store {
     /// # Errors
     /// As [`Store::apply`].
     pub fn apply_with_fleet(&mut self, batch: &[Persist], fleet: Option<&Fleet>) -> Result<()> {
+        let must_reach_disk = fleet.is_some() || batch.iter().any(is_worth_the_disk);
+        self.sync_on_commit(must_reach_disk)?;
+        self.commit(batch, fleet)?;
+        if must_reach_disk {
+            self.unsynced = false;
+        }
+        Ok(())
+    }
+
+    /// Records all of it, or nothing, without waiting for the disk: it survives the death of this
+    /// process at once, but a power cut only after [`Store::sync`] or the next batch that is
+    /// waited for. For what nobody was told yet.
+    ///
+    /// # Errors
+    /// As [`Store::apply`].
+    pub fn apply_unsynced(&mut self, batch: &[Persist]) -> Result<()> {
+        self.sync_on_commit(false)?;
+        self.commit(batch, None)?;
+        self.unsynced |= batch.iter().any(is_worth_the_disk);
+        Ok(())
+    }
+
+    /// Waits until everything recorded is on the disk. Returns at once when it is.
+    ///
+    /// # Errors
+    /// When the disk cannot take it. What was recorded can be read all the same; whether it would
+    /// survive a power cut is not known.
+    pub fn sync(&mut self) -> Result<()> {
+        if !self.unsynced {
+            return Ok(());
+        }
+        // Its own descriptor: SQLite has no call for this. Closing one takes no lock away, as it
+        // would for the database itself: SQLite locks nothing in this file.
+        let wal = companion(&self.path, "-wal");
+        let synced = std::fs::File::open(wal).and_then(|log| log.sync_data());
+        synced.map_err(|error| StoreError::of_io(&self.path, &error))?;
+        self.unsynced = false;
+        Ok(())
+    }
+
+    fn commit(&mut self, batch: &[Persist], fleet: Option<&Fleet>) -> Result<()> {
         if batch.is_empty() && fleet.is_none() {
             return Ok(());
         }
-        let must_reach_disk = fleet.is_some()
-            || batch
-                .iter()
-                .any(|item| !matches!(item, Persist::RunStarted { .. }));
-        self.sync_on_commit(must_reach_disk)?;
         let ended = self.transact(batch, fleet).map_err(|fault| match fault {
             Fault::Sqlite(source) => StoreError::of(&self.path, source),
             Fault::GenerationReused(generation) => StoreError::GenerationReused {
@@ -129,6 +166,11 @@ impl Store {
             .map_err(|source| StoreError::of(&self.path, source))?;
         Ok(())
     }
+}
+
+/// The start of a process is not: a power cut ends that very process.
+fn is_worth_the_disk(item: &Persist) -> bool {
+    !matches!(item, Persist::RunStarted { .. })
 }
 
 fn put_meta(tx: &Transaction<'_>, key: &str, value: &str) -> rusqlite::Result<()> {

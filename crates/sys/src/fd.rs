@@ -196,6 +196,11 @@ pub fn take_standard_io() -> io::Result<(OwnedFd, OwnedFd)> {
     Ok((input, output))
 }
 
+/// Makes it the standard error of this process.
+pub fn become_stderr(fd: OwnedFd) -> io::Result<()> {
+    Ok(rustix::stdio::dup2_stderr(&fd)?)
+}
+
 /// Calls `take` with the name of each entry of a folder, with no memory but some stack.
 pub fn each_name(folder: &Path, mut take: impl FnMut(&[u8])) -> io::Result<()> {
     use rustix::fs::{Mode, OFlags, RawDir, open};

@@ -110,6 +110,56 @@ pub fn command_line(pid: u32) -> io::Result<Vec<OsString>> {
         .collect())
 }
 
+/// Where the kernel keeps the command line that `ps` shows of this process.
+#[derive(Debug)]
+pub struct CommandLine {
+    address: usize,
+    len: usize,
+}
+
+impl CommandLine {
+    /// Of this process, without its first word.
+    ///
+    /// # Errors
+    /// When `/proc/self/stat` cannot be read.
+    pub fn find() -> io::Result<Self> {
+        let text = fs::read("/proc/self/stat")?;
+        let (begin, end) = parse_argument_area(&text).ok_or(io::ErrorKind::InvalidData)?;
+        let first = std::env::args_os().next().map_or(0, |word| word.len() + 1);
+        let len = end.saturating_sub(begin).saturating_sub(first);
+        Ok(Self {
+            address: begin + first,
+            len,
+        })
+    }
+
+    /// Shows other words from now on, as far as the old ones leave room. [`std::env::args`] must
+    /// not be called afterwards.
+    pub fn show(self, words: &[&str]) {
+        let text = words.join("\0");
+        let shown = text.len().min(self.len.saturating_sub(1));
+        let place = self.address as *mut u8;
+        // SAFETY: `len` bytes at `address` are the words that this process was started with, which
+        // lie in memory of its own that stays as long as it does (proc_pid_stat(5), arg_start and
+        // arg_end), and nobody reads them at the same time: the caller's promise.
+        unsafe {
+            std::ptr::write_bytes(place, 0, self.len);
+            std::ptr::copy_nonoverlapping(text.as_ptr(), place, shown);
+        }
+    }
+}
+
+/// `arg_start` and `arg_end`, the fields 48 and 49 of `/proc/<pid>/stat`.
+fn parse_argument_area(text: &[u8]) -> Option<(usize, usize)> {
+    let after_name = text.iter().rposition(|b| *b == b')')?;
+    let rest = std::str::from_utf8(text.get(after_name + 1..)?).ok()?;
+    // The first field after the name is the third.
+    let mut fields = rest.split_ascii_whitespace().skip(48 - 3);
+    let begin: usize = fields.next()?.parse().ok()?;
+    let end: usize = fields.next()?.parse().ok()?;
+    (begin > 0 && end > begin).then_some((begin, end))
+}
+
 /// Whether the environment it was started with has exactly this `KEY=value`.
 pub fn environment_has(pid: u32, item: &[u8]) -> io::Result<bool> {
     let bytes = fs::read(format!("/proc/{pid}/environ")).map_err(gone)?;

@@ -12,6 +12,9 @@ use std::path::{Path, PathBuf};
 /// Longest path of a unix socket, in bytes: `sun_path` without its final NUL.
 pub const PATH_MAX_BYTES: usize = 107;
 
+/// Most descriptors sent at once.
+const FDS_MAX: usize = 2;
+
 /// Listens at `path`, however long it is. The file gets mode 0600. A file in the way is an error.
 pub fn listen(path: &Path) -> io::Result<UnixListener> {
     use rustix::fs::Mode;
@@ -106,6 +109,48 @@ pub fn send_now(socket: BorrowedFd<'_>, bytes: &[u8]) -> io::Result<usize> {
         Err(rustix::io::Errno::AGAIN | rustix::io::Errno::INTR) => Ok(0),
         Err(error) => Err(error.into()),
     }
+}
+
+/// Sends all of it together with descriptors, without SIGPIPE. Blocks while there is no room.
+///
+/// # Errors
+/// `BrokenPipe` when the other end is gone. What was sent in part is of no use then.
+pub fn send_with(socket: BorrowedFd<'_>, bytes: &[u8], fds: &[BorrowedFd<'_>]) -> io::Result<()> {
+    use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(FDS_MAX))];
+    let mut control = SendAncillaryBuffer::new(&mut space);
+    if !control.push(SendAncillaryMessage::ScmRights(fds)) {
+        return Err(io::ErrorKind::InvalidInput.into());
+    }
+    let parts = [io::IoSlice::new(bytes)];
+    let sent =
+        rustix::io::retry_on_intr(|| sendmsg(socket, &parts, &mut control, SendFlags::NOSIGNAL))?;
+    if sent == bytes.len() {
+        return Ok(());
+    }
+    Err(io::ErrorKind::WriteZero.into())
+}
+
+/// Receives what [`send_with`] sent, at most `buffer.len()` bytes. Blocks. No bytes: the other end
+/// is gone.
+pub fn receive_with(
+    socket: BorrowedFd<'_>,
+    buffer: &mut [u8],
+) -> io::Result<(usize, Vec<OwnedFd>)> {
+    use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recvmsg};
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(FDS_MAX))];
+    let mut control = RecvAncillaryBuffer::new(&mut space);
+    let mut parts = [io::IoSliceMut::new(buffer)];
+    let received = rustix::io::retry_on_intr(|| {
+        recvmsg(socket, &mut parts, &mut control, RecvFlags::CMSG_CLOEXEC)
+    })?;
+    let mut fds = Vec::new();
+    for message in control.drain() {
+        if let RecvAncillaryMessage::ScmRights(sent) = message {
+            fds.extend(sent);
+        }
+    }
+    Ok((received.bytes, fds))
 }
 
 /// A datagram socket that knows who sent what.

@@ -1,5 +1,7 @@
 //! First restart after `kill -9`: from the signal to the new process's own stamp.
 
+use std::time::Duration;
+
 use super::Setting;
 use super::eud::Eud;
 use super::report::{Figure, median, percentile};
@@ -8,6 +10,8 @@ use crate::{Failure, processes};
 
 const SERVICES: usize = 100;
 const MEDIAN_MS_MAX: f64 = 5.0;
+/// Before each kill: a daemon dies out of the blue. Many at once are the storm's.
+pub(super) const PAUSE: Duration = Duration::from_millis(100);
 
 pub(super) fn run(setting: &Setting) -> Result<Vec<Figure>, Failure> {
     let kills = if setting.quick { 20 } else { SERVICES };
@@ -20,6 +24,7 @@ pub(super) fn run(setting: &Setting) -> Result<Vec<Figure>, Failure> {
     let mut times = Vec::with_capacity(kills);
     // Each service once: a second restart would wait for its back-off, as it should.
     for (count, victim) in first.iter().take(kills).enumerate() {
+        std::thread::sleep(PAUSE);
         let killed = processes::monotonic_ns();
         processes::signal(victim.pid, rustix::process::Signal::KILL)?;
         let stamps = rig.wait_for(SERVICES + count + 1)?;

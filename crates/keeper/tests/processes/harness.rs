@@ -9,7 +9,7 @@ use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use eud_core::record::ExitRecord;
-use eud_keeper::{LaunchSpec, Started, spawn_keeper};
+use eud_keeper::{LaunchSpec, Spare, Started, spawn_keeper};
 use eud_sys::process::{self, Identity};
 use eud_sys::reap::{self, Next};
 use eud_sys::signal::Signal;
@@ -114,8 +114,18 @@ impl Bench {
     }
 
     pub(crate) fn start_in(&self, folder: PathBuf, spec: &LaunchSpec) -> Kept {
-        let Started { pid, socket } =
-            spawn_keeper(program(), &folder, spec, Stdio::inherit()).unwrap();
+        let started = spawn_keeper(program(), &folder, spec, Stdio::inherit()).unwrap();
+        self.kept(started, folder, spec)
+    }
+
+    /// Gives the run to a keeper that waits for one.
+    pub(crate) fn commission(&self, spare: Spare, folder: PathBuf, spec: &LaunchSpec) -> Kept {
+        let stderr = fs::File::create(self.path().join("complaints")).unwrap();
+        let started = spare.commission(&folder, spec, &stderr).unwrap();
+        self.kept(started, folder, spec)
+    }
+
+    fn kept(&self, Started { pid, socket }: Started, folder: PathBuf, spec: &LaunchSpec) -> Kept {
         socket.set_read_timeout(Some(PATIENCE)).unwrap();
         let unit_folder = self.path().join("daemons/web");
         let events = BufReader::new(socket);

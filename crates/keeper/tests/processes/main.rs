@@ -11,4 +11,5 @@ mod harness;
 mod logs;
 mod lost;
 mod notify;
+mod spares;
 mod stops;

@@ -8,6 +8,7 @@
 //! Deliberately absent: deciding whether or when to start.
 
 mod environment;
+mod spares;
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -25,6 +26,7 @@ use tokio::sync::mpsc;
 
 pub use environment::{ENV_FILE_BYTES_MAX, SECRET_BYTES_MAX, SECRET_COMMAND_LIMIT};
 pub(crate) use environment::{Identity, Surroundings, parse_env_file, resolve};
+pub(crate) use spares::Spares;
 
 use crate::clock;
 use crate::context::Context;
@@ -74,6 +76,9 @@ impl Launcher {
                         let job = jobs.lock().unwrap_or_else(PoisonError::into_inner).recv();
                         let Ok(job) = job else { return };
                         launch(&context, &runtime, job);
+                        if context.spares.begins_refill() {
+                            runtime.spawn(spares::refill(Arc::clone(&context)));
+                        }
                     }
                 })?;
         }
@@ -171,6 +176,11 @@ fn prepare_and_spawn(
         .diary
         .file()
         .map_err(|e| format!("cannot open the manager's log: {e}"))?;
+    if let Some(spare) = context.spares.take()
+        && let Ok(keeper) = spare.commission(&dir, &spec, &stderr)
+    {
+        return Ok(keeper.socket);
+    }
     let keeper = eud_keeper::spawn_keeper(&context.keeper, &dir, &spec, stderr)
         .map_err(|e| format!("cannot start {}: {e}", context.keeper.display()))?;
     context.reaper.keeper(keeper.pid);
