@@ -42,7 +42,7 @@ use eud_sys::{fd, process, reap};
 
 use crate::control::Control;
 use crate::log::Log;
-use crate::note::Note;
+use crate::note::{Note, Standing};
 use crate::notify::Notify;
 use crate::record::{Reason, Record};
 use crate::run::{Prepared, Run};
@@ -81,18 +81,13 @@ pub fn main() -> i32 {
         );
         return 2;
     };
-    let begun = settle_in().and_then(|(input, first)| {
-        if unit == spare::FLAG {
-            return spare::wait(first);
-        }
-        Ok(Some((unit.clone(), run.clone(), input, first)))
-    });
-    let (unit, run, done) = match begun {
+    let (unit, run, done) = match begin_with(unit.clone(), run.clone()) {
         Ok(None) => return 0,
-        Ok(Some((unit, run, input, first))) => {
-            let done = keep(&unit, &run, input, first);
-            (unit, run, done)
-        }
+        Ok(Some(beginning)) => (
+            beginning.unit.clone(),
+            beginning.run.clone(),
+            keep(beginning),
+        ),
         Err(error) => (unit, run, Err(error)),
     };
     if let Err(error) = done {
@@ -100,6 +95,35 @@ pub fn main() -> i32 {
         return 1;
     }
     0
+}
+
+/// What a keeper begins with.
+#[derive(Debug)]
+pub(crate) struct Beginning {
+    unit: String,
+    run: String,
+    /// The launch spec.
+    input: File,
+    /// The first connection.
+    first: Option<UnixStream>,
+    standing: io::Result<Standing>,
+}
+
+/// `None` when there is to be no run.
+fn begin_with(unit: String, run: String) -> io::Result<Option<Beginning>> {
+    let (input, first) = settle_in()?;
+    // Before there is a run, where this one waits for it.
+    let standing = Standing::find();
+    if unit == spare::FLAG {
+        return spare::wait(first, standing);
+    }
+    Ok(Some(Beginning {
+        unit,
+        run,
+        input,
+        first,
+        standing,
+    }))
 }
 
 /// A line in the manager's log.
@@ -115,15 +139,22 @@ pub(crate) fn tidy() {
     Notify::remove_file();
 }
 
-fn keep(unit: &str, run: &str, input: File, first: Option<UnixStream>) -> io::Result<()> {
+fn keep(beginning: Beginning) -> io::Result<()> {
+    let Beginning {
+        unit,
+        run,
+        input,
+        first,
+        standing,
+    } = beginning;
     let inherited_umask = process::set_umask(0o077);
     let signals = SignalFd::new(&[Signal::CHLD, Signal::TERM, Signal::INT, Signal::QUIT])?;
     let spec = match child::read_spec(&input, LaunchSpec::decode_settings) {
         Ok(spec) => spec,
         Err(error) => {
             let nameless = LaunchSpec {
-                unit: unit.into(),
-                run: run.into(),
+                unit,
+                run,
                 ..LaunchSpec::default()
             };
             return never_started(&nameless, first, &error.to_string());
@@ -138,7 +169,14 @@ fn keep(unit: &str, run: &str, input: File, first: Option<UnixStream>) -> io::Re
         // The manager gave this run up before it began. It must not begin now.
         return Ok(());
     }
-    let prepared = match prepare(spec.clone(), input, lock, signals, inherited_umask) {
+    let prepared = match prepare(
+        spec.clone(),
+        input,
+        lock,
+        signals,
+        inherited_umask,
+        standing,
+    ) {
         Ok(prepared) => prepared,
         Err(error) => return never_started(&spec, first, &error.to_string()),
     };
@@ -220,6 +258,7 @@ fn prepare(
     lock: File,
     signals: SignalFd,
     inherited_umask: u32,
+    standing: io::Result<Standing>,
 ) -> io::Result<Box<Prepared>> {
     // With the lock held, a socket file that is there already is a dead one.
     tidy();
@@ -233,7 +272,7 @@ fn prepare(
     } else {
         None
     };
-    let (cgroup, note) = note(&spec);
+    let (cgroup, note) = note(&spec, standing);
     let log = Log::new(spec.log.clone(), spec.log_max_size, spec.log_keep)?;
     Ok(Box::new(Prepared {
         spec,
@@ -252,12 +291,12 @@ fn prepare(
 
 /// A control group for the run, if one can be had, and the note of it. Without a note nobody could
 /// clear up after us, so there is no group either.
-fn note(spec: &LaunchSpec) -> (Option<Cgroup>, Option<Note>) {
-    let cgroup = spec
-        .cgroup
-        .then(|| Cgroup::create(&sweep::cgroup_name(&spec.run)).ok())
-        .flatten();
-    match Note::create(cgroup.as_ref().map(Cgroup::path)) {
+fn note(spec: &LaunchSpec, standing: io::Result<Standing>) -> (Option<Cgroup>, Option<Note>) {
+    let group = standing.as_ref().ok().and_then(|s| s.group.as_deref());
+    let cgroup = group
+        .filter(|_| spec.cgroup)
+        .and_then(|group| Cgroup::create(group, &sweep::cgroup_name(&spec.run)).ok());
+    match standing.and_then(|s| Note::create(&s, cgroup.as_ref().map(Cgroup::path))) {
         Ok(note) => (cgroup, Some(note)),
         Err(error) => {
             complain(&spec.unit, &spec.run, &format!("{}: {error}", note::LIVE));

@@ -18,6 +18,7 @@ use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
+use eud_sys::cgroup;
 use eud_sys::process::{self, Identity};
 
 /// Name of the file in the run's folder.
@@ -81,20 +82,34 @@ fn identity(text: &str) -> Option<Identity> {
     })
 }
 
+/// What a keeper knows of itself before it has a run.
+#[derive(Debug)]
+pub(crate) struct Standing {
+    boot_id: String,
+    me: Identity,
+    /// The control group it is in.
+    pub(crate) group: Option<PathBuf>,
+}
+
+impl Standing {
+    pub(crate) fn find() -> io::Result<Self> {
+        Ok(Self {
+            boot_id: process::boot_id()?,
+            me: process::identity(std::process::id())?,
+            group: cgroup::own(),
+        })
+    }
+}
+
 /// The open file of a run that begins. In the current folder.
 #[derive(Debug)]
 pub(crate) struct Note(File);
 
 impl Note {
     /// Notes this process and its group.
-    pub(crate) fn create(cgroup: Option<&Path>) -> io::Result<Self> {
-        let me = process::identity(std::process::id())?;
-        let mut text = format!(
-            "boot {}\nkeeper {} {}\n",
-            process::boot_id()?,
-            me.pid,
-            me.start_ticks
-        );
+    pub(crate) fn create(standing: &Standing, cgroup: Option<&Path>) -> io::Result<Self> {
+        let Standing { boot_id, me, .. } = standing;
+        let mut text = format!("boot {boot_id}\nkeeper {} {}\n", me.pid, me.start_ticks);
         if let Some(path) = cgroup {
             // Writing to a string cannot fail.
             let _ = writeln!(text, "cgroup {}", path.display());

@@ -6,8 +6,8 @@
 //! record, releases the lock, tells who is connected, and is done.
 //! Invariants: the exit record has its name before the lock is released or anybody is told; the
 //! lock is released before anybody is told, so that the next run can start at once; the record is
-//! on the disk before the keeper ends. The disk comes last: a manager that was told waits for it
-//! anyway before it acts, and without one nobody is in a hurry.
+//! on the disk before the keeper ends. The disk comes last, and a little later: a file system that
+//! is writing lets everybody wait who makes a file, and that is the next run.
 
 use std::ffi::OsString;
 use std::fs::File;
@@ -38,6 +38,8 @@ use crate::{report_pipe, tree};
 /// Bytes read from the pipes after the tree is gone: more than they hold. Only a stranger to whom
 /// the command passed its output could write more.
 const LAST_OUTPUT_BYTES: usize = 2 * 1024 * 1024;
+/// How long after everything else the disk is waited for.
+const SYNC_AFTER: Duration = Duration::from_millis(20);
 /// However long it took to stop, the log can be waited for this long after, in milliseconds: it is
 /// tried again once more.
 const LAST_TRY_MS: u64 = 1_000;
@@ -655,6 +657,7 @@ impl Run {
             // The last process may take a moment to leave it; who looks for it later removes it.
             let _ = cgroup.remove();
         }
+        std::thread::sleep(SYNC_AFTER);
         file.sync()
     }
 

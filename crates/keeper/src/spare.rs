@@ -18,7 +18,9 @@ use std::process::{Command, Stdio};
 use eud_sys::process::CommandLine;
 use eud_sys::{fd, socket};
 
+use crate::Beginning;
 use crate::launch::Started;
+use crate::note::Standing;
 use crate::spec::LaunchSpec;
 
 /// Its first argument.
@@ -95,13 +97,13 @@ pub(crate) fn spec_file(spec: &LaunchSpec) -> io::Result<File> {
     Ok(input)
 }
 
-/// What a keeper begins with: names of the unit and the run, the launch spec, the connection.
-pub(crate) type Beginning = (String, String, File, Option<UnixStream>);
-
 /// The keeper's side: waits until there is a run, and goes to its folder. `None` when the manager
 /// is gone.
 #[inline(never)]
-pub(crate) fn wait(first: Option<UnixStream>) -> io::Result<Option<Beginning>> {
+pub(crate) fn wait(
+    first: Option<UnixStream>,
+    standing: io::Result<Standing>,
+) -> io::Result<Option<Beginning>> {
     let title = CommandLine::find();
     let first = first.ok_or_else(|| io::Error::other("a spare keeper needs a connection"))?;
     let mut buffer = [0; MESSAGE_BYTES_MAX];
@@ -127,5 +129,11 @@ pub(crate) fn wait(first: Option<UnixStream>) -> io::Result<Option<Beginning>> {
     if let Ok(title) = title {
         title.show(&[&unit, &run]);
     }
-    Ok(Some((unit, run, input.into(), Some(first))))
+    Ok(Some(Beginning {
+        unit,
+        run,
+        input: input.into(),
+        first: Some(first),
+        standing,
+    }))
 }

@@ -3,13 +3,13 @@
 //! Purpose: drain what happened, let the core decide, make its decisions durable, carry them out.
 //! Invariants: everything the core persists for a batch is committed, in one transaction, before
 //! any other effect of the batch is carried out; a batch in which somebody is answered is on the
-//! disk before that; any other is there before the next one is handled, so that a restart does not
-//! wait for the disk, and a power cut takes at most the last batch, of which nobody was told; when
-//! the commit fails nothing of the batch is done and it is tried again for ever, while questions
-//! are still answered; an input is handled once, in the order of its arrival.
+//! disk before that; any other is there within [`SYNC_AFTER`], so that a restart does not wait for
+//! the disk, and a power cut takes only what nobody was told; when the commit fails nothing of the
+//! batch is done and it is tried again for ever, while questions are still answered; an input is
+//! handled once, in the order of its arrival.
 //! Deliberately absent: waiting for anything but inputs, questions and time.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use eud_core::Core;
 use eud_core::fleet::Fleet;
@@ -36,6 +36,10 @@ const BATCH_MAX: usize = 256;
 
 /// Pause between two tries to commit.
 const RETRY: Duration = Duration::from_secs(1);
+
+/// What nobody waits for is on the disk this much later: not at once, because a file system that
+/// is writing lets those wait who start the next run.
+const SYNC_AFTER: Duration = Duration::from_millis(20);
 
 /// How the manager ended.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -64,6 +68,8 @@ enum Woken {
     Input(Input),
     Ask(Ask),
     Time,
+    /// What was recorded is to be on the disk now.
+    Sync,
     /// Nobody can ask or tell anything any more.
     Abandoned,
 }
@@ -84,6 +90,8 @@ pub(crate) struct Engine {
     /// Fleet to be remembered with the present batch.
     pub(crate) fleet: Option<Box<Fleet>>,
     pub(crate) outcome: ExitOutcome,
+    /// When the disk is to be waited for.
+    pub(crate) sync_at: Option<Instant>,
 }
 
 /// Waits until a time of the core's clock, which goes on while the machine sleeps. The runtime's
@@ -114,6 +122,7 @@ impl Engine {
                 Woken::Input(input) => self.handle(input),
                 Woken::Ask(ask) => self.on_ask(ask),
                 Woken::Time => self.handle(Input::Tick),
+                Woken::Sync => self.sync(),
                 Woken::Abandoned => return self.outcome,
             }
             for _ in 1..BATCH_MAX {
@@ -138,6 +147,11 @@ impl Engine {
     }
 
     async fn woken(&mut self) -> Woken {
+        // First, so that no flood of inputs can put it off.
+        if self.sync_at.is_some_and(|at| at <= Instant::now()) {
+            return Woken::Sync;
+        }
+        let sync_at = self.sync_at.map(tokio::time::Instant::from_std);
         let due = self.core.next_timeout();
         if due.is_some_and(|due| due <= clock::now().mono_ms) {
             return Woken::Time;
@@ -146,6 +160,17 @@ impl Engine {
             input = self.inputs.recv() => input.map_or(Woken::Abandoned, Woken::Input),
             ask = self.asks.recv() => ask.map_or(Woken::Abandoned, Woken::Ask),
             () = until(due) => Woken::Time,
+            () = tokio::time::sleep_until(sync_at.unwrap_or_else(tokio::time::Instant::now)),
+                if sync_at.is_some() => Woken::Sync,
+        }
+    }
+
+    /// Blocks until the disk has it all. What it cannot take is complained of; the next commit that
+    /// somebody waits for will have to write it.
+    fn sync(&mut self) {
+        self.sync_at = None;
+        if let Err(error) = self.store.sync() {
+            self.cannot_record(&error.to_string());
         }
     }
 
@@ -163,10 +188,13 @@ impl Engine {
         for effect in std::mem::take(&mut self.out) {
             exit |= self.hands.perform(&self.core, effect);
         }
-        // Blocks too. What cannot be written now is complained of; the next commit that somebody
-        // waits for will have to write it.
-        if let Err(error) = self.store.sync() {
-            self.cannot_record(&error.to_string());
+        self.sync_at = match self.sync_at {
+            _ if !self.store.is_unsynced() => None,
+            None => Some(Instant::now() + SYNC_AFTER),
+            set => set,
+        };
+        if exit {
+            self.sync();
         }
         exit
     }

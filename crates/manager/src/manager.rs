@@ -132,6 +132,7 @@ impl Manager {
             info,
             problems,
             waiting: None,
+            sync_at: None,
             out: Vec::new(),
             fleet: None,
             outcome: ExitOutcome::default(),

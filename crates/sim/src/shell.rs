@@ -65,10 +65,8 @@ impl History {
             .into_iter()
             .partition(|effect| matches!(effect, Effect::Persist(_)));
         let effects_first = self.defect == Some(Defect::EffectsFirst);
-        if !effects_first {
-            if crash_at == 0 {
-                return self.manager_dies();
-            }
+        if crash_at == 0 && !effects_first {
+            return self.manager_dies();
         }
         // Without anybody to answer, the disk is waited for only after the effects.
         let is_awaited = others.iter().any(|e| matches!(e, Effect::Reply { .. })) || is_load;

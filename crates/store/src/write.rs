@@ -80,6 +80,11 @@ impl Store {
         Ok(())
     }
 
+    /// Whether [`Store::sync`] has something to wait for.
+    pub fn is_unsynced(&self) -> bool {
+        self.unsynced
+    }
+
     fn commit(&mut self, batch: &[Persist], fleet: Option<&Fleet>) -> Result<()> {
         if batch.is_empty() && fleet.is_none() {
             return Ok(());

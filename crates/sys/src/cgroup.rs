@@ -46,13 +46,12 @@ pub fn parse_own(text: &str) -> Option<&Path> {
 }
 
 impl Cgroup {
-    /// Creates a group with this name below the one this process is in.
+    /// Creates a group with this name below another, which must be [`own`].
     ///
     /// # Errors
-    /// `Unsupported` without cgroup v2; `PermissionDenied` or `ReadOnlyFilesystem` where it is not
-    /// ours.
-    pub fn create(name: &str) -> io::Result<Self> {
-        let path = own().ok_or(io::ErrorKind::Unsupported)?.join(name);
+    /// `PermissionDenied` or `ReadOnlyFilesystem` where it is not ours.
+    pub fn create(below: &Path, name: &str) -> io::Result<Self> {
+        let path = below.join(name);
         fs::create_dir(&path)?;
         Ok(Self { path })
     }
