@@ -17,7 +17,10 @@ use faults::SmallDisk;
 
 /// Steps of a test; `EUD_CHAOS` changes it, `EUD_SEED` the seed.
 const STEPS: usize = 120;
-const UNITS: u64 = 10;
+/// Units of each nature; `EUD_UNITS` changes how many there are in all.
+const EACH: u64 = 2;
+/// Natures of units: see [`nature`].
+const NATURES: u64 = 8;
 
 /// What a unit shall be by what was acknowledged last.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,24 +30,49 @@ enum Wanted {
     Held,
 }
 
-fn fleet_text() -> String {
+/// What a unit does: it has children that ignore TERM, ignores it itself, crashes at random, writes
+/// to both outputs, says five lines and rests, says many at once, has many children, or listens.
+fn nature(n: u64, ports: &[u16]) -> String {
+    match n % NATURES {
+        0 => "--family".to_owned(),
+        1 => "--ignore-term".to_owned(),
+        2 => "--odds 40 --code 3,4,5".to_owned(),
+        3 => "--every 2 --stderr-each 3".to_owned(),
+        4 => "--lines 5".to_owned(),
+        5 => "--every 0 --lines 300 --width 100".to_owned(),
+        6 => "--swarm 8".to_owned(),
+        _ => format!("--listen {}", port_of(n, ports)),
+    }
+}
+
+fn port_of(n: u64, ports: &[u16]) -> u16 {
+    ports[usize::try_from(n / NATURES).unwrap()]
+}
+
+fn free_ports(count: u64) -> Vec<u16> {
+    let bind = |_| std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    // All at once, so that they differ.
+    let listeners: Vec<_> = (0..count).map(bind).collect();
+    let port = |one: &std::net::TcpListener| one.local_addr().unwrap().port();
+    listeners.iter().map(port).collect()
+}
+
+fn fleet_text(units: u64, ports: &[u16]) -> String {
     let rest = "restart = { limit = 0, backoff = { initial = \"1ms\", max = \"40ms\" } }\n\
                 stop = { grace = \"150ms\" }\nlog = { max_size = \"16KiB\", keep = 1000 }";
     let unit = |n: u64| {
-        let nature = match n % 5 {
-            0 => "--family",
-            1 => "--ignore-term",
-            2 => "--odds 40 --code 3,4,5",
-            3 => "--every 2 --stderr-each 3",
-            _ => "--lines 5",
+        // Those given last come last: a nature may want another pace.
+        let args = format!("--every 15 --seed {n} {}", nature(n, ports));
+        let listens = n % NATURES == NATURES - 1;
+        let port = port_of(n, ports);
+        let rest = if listens {
+            format!("{rest}\nports = [{port}]")
+        } else {
+            rest.to_owned()
         };
-        diarist(
-            &format!("d{n}"),
-            &format!("--every 15 --seed {n} {nature}"),
-            rest,
-        )
+        diarist(&format!("d{n}"), &args, &rest)
     };
-    (0..UNITS).map(unit).collect()
+    (0..units).map(unit).collect()
 }
 
 struct Chaos {
@@ -52,8 +80,10 @@ struct Chaos {
     dice: Dice,
     wanted: BTreeMap<String, Wanted>,
     done: Vec<String>,
-    /// Also the faults of `faults`: `EUD_FAULTS` is set.
-    all_faults: bool,
+    /// How many units there are.
+    units: u64,
+    /// Ports that some of them listen on.
+    ports: Vec<u16>,
     /// What was done how often.
     counts: BTreeMap<&'static str, u64>,
     /// Where the state is, if it can be filled. Dropped after the fleet.
@@ -66,13 +96,8 @@ impl Chaos {
     }
 
     fn step(&mut self) {
-        let name = format!("d{}", self.dice.below(UNITS));
-        // Without the faults of `cargo xtask torture`, whose findings are still open, a command
-        // dies instead.
-        let what = match self.dice.below(100) {
-            38..45 if !self.all_faults => 37,
-            what => what,
-        };
+        let name = format!("d{}", self.dice.below(self.units));
+        let what = self.dice.below(100);
         self.done.push(format!("{what} {name}"));
         match what {
             0..15 => self.kill_manager(),
@@ -95,7 +120,8 @@ impl Chaos {
             42 => self.suspend(self.manager()),
             43 => self.suspend(self.keeper(&name)),
             44 => self.suspend(self.live(&name)),
-            45..60 => self.order("daemon.stop", &name, Some(Wanted::Down)),
+            45 => self.steal_port(),
+            46..60 => self.order("daemon.stop", &name, Some(Wanted::Down)),
             60..80 => self.order("daemon.start", &name, Some(Wanted::Up)),
             80..85 => self.order("daemon.restart", &name, Some(Wanted::Up)),
             85..90 => self.order("daemon.hold", &name, Some(Wanted::Held)),
@@ -214,17 +240,20 @@ fn parent(of: Process) -> Option<Process> {
 fn any_mixture_of_deaths_and_orders_ends_as_acknowledged() {
     let number = |name: &str, default| std::env::var(name).map_or(default, |n| n.parse().unwrap());
     let (steps, seed) = (number("EUD_CHAOS", STEPS), number("EUD_SEED", 1));
+    let units = number("EUD_UNITS", (EACH * NATURES) as usize) as u64;
     let _alone = alone();
-    let fleet = Fleet::new(&fleet_text());
+    let ports = free_ports(units / NATURES + 1);
+    let fleet = Fleet::new(&fleet_text(units, &ports));
     let disk = SmallDisk::mount(fleet.state());
     fleet.eud("up --wait 0s", 0);
-    let wanted = (0..UNITS).map(|n| (format!("d{n}"), Wanted::Up)).collect();
+    let wanted = (0..units).map(|n| (format!("d{n}"), Wanted::Up)).collect();
     let mut chaos = Chaos {
         fleet,
         dice: Dice(seed as u64),
         wanted,
         done: Vec::new(),
-        all_faults: std::env::var_os("EUD_FAULTS").is_some(),
+        units,
+        ports,
         counts: BTreeMap::new(),
         disk,
     };
@@ -235,7 +264,7 @@ fn any_mixture_of_deaths_and_orders_ends_as_acknowledged() {
     let fleet = &chaos.fleet;
     fleet.down();
     let mut starts = 0;
-    for n in 0..UNITS {
+    for n in 0..units {
         let name = format!("d{n}");
         let diary = fleet.diary(&name);
         diary.was_alone();

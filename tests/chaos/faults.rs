@@ -1,19 +1,20 @@
-//! What is done to a fleet besides killing: suspension, broken files, want of descriptors and
-//! space.
+//! What is done to a fleet besides killing: suspension, broken files, want of descriptors, space and
+//! ports.
 //!
 //! Invariant: every fault is over when its step is over, so that the next step finds a fleet that
 //! can obey.
 
 use std::fs::{self, File};
 use std::io::Write as _;
+use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Resource, Rlimit, Signal, prlimit};
 use serde_json::json;
 
-use super::{Chaos, parent};
+use super::{Chaos, NATURES, parent};
 use crate::support::processes::Process;
 
 /// Room for the state of a fleet that is to run out of it.
@@ -97,6 +98,31 @@ impl Chaos {
         std::thread::sleep(Duration::from_millis(WANT_MS));
         let restored = prlimit(pid, Resource::Nofile, before);
         assert!(restored.is_ok() || !manager.is_alive(), "{restored:?}");
+    }
+
+    /// A stranger takes the port of a unit that dies.
+    pub(super) fn steal_port(&mut self) {
+        let place = self.dice.below(self.ports.len() as u64);
+        let n = place * NATURES + NATURES - 1;
+        if n >= self.units {
+            return;
+        }
+        self.count("ports");
+        self.live(&format!("d{n}"))
+            .map(|command| command.signal(Signal::KILL));
+        let port = self.ports[usize::try_from(place).unwrap()];
+        let begun = Instant::now();
+        let stolen = loop {
+            match TcpListener::bind(("127.0.0.1", port)) {
+                Ok(stolen) => break Some(stolen),
+                // The unit may be back already, and keep it.
+                Err(_) if begun.elapsed() > Duration::from_millis(WANT_MS) => break None,
+                Err(_) => std::thread::yield_now(),
+            }
+        };
+        if stolen.is_some() {
+            std::thread::sleep(Duration::from_millis(WANT_MS));
+        }
     }
 
     /// A unit dies while the disk is full.

@@ -10,7 +10,7 @@
 //!
 //! ```text
 //! diarist [--diary DIR] [--every MS] [--lines N] [--code C,…] [--odds K] [--seed S] [--width W]
-//!         [--stderr-each K] [--ignore-term] [--family] [--listen PORT]
+//!         [--stderr-each K] [--ignore-term] [--family] [--swarm N] [--listen PORT]
 //! ```
 //!
 //! A diary has one record a line: `start NUMBER PID BORN RUN`, `line NUMBER out|err`, `child PID
@@ -48,6 +48,8 @@ struct Wishes {
     stderr_each: u64,
     ignore_term: bool,
     family: bool,
+    /// Children like those of a family, so many at once.
+    swarm: u32,
     listen: Option<u16>,
 }
 
@@ -80,6 +82,7 @@ fn wishes() -> io::Result<Wishes> {
         stderr_each: 7,
         ignore_term: false,
         family: false,
+        swarm: 0,
         listen: None,
     };
     let mut args = std::env::args().skip(1);
@@ -111,6 +114,7 @@ fn set(wishes: &mut Wishes, name: &str, value: &str) -> Option<()> {
         "--odds" => wishes.odds = value.parse().ok()?,
         "--seed" => wishes.seed = value.parse().ok()?,
         "--width" => wishes.width = value.parse().ok()?,
+        "--swarm" => wishes.swarm = value.parse().ok()?,
         "--stderr-each" => wishes.stderr_each = value.parse().ok()?,
         "--listen" => wishes.listen = Some(value.parse().ok()?),
         _ => return None,
@@ -172,7 +176,7 @@ fn live(wishes: &Wishes) -> io::Result<u8> {
     } else {
         Some(SignalFd::new(&[Signal::TERM])?)
     };
-    if wishes.family {
+    for _ in 0..u32::from(wishes.family) + wishes.swarm {
         start_role("child", &wishes.diary)?;
     }
     let listener = wishes

@@ -49,6 +49,9 @@ const SCENARIOS: [(&str, Scenario); 7] = [
 
 /// Runs the scenarios.
 pub(crate) fn run(args: &[String]) -> Result<(), Failure> {
+    if cmd::flag(args, "--install") {
+        return peers::install::all();
+    }
     if cmd::flag(args, "--beside") {
         if !cmd::flag(args, "--no-build") {
             build()?;

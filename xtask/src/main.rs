@@ -35,9 +35,10 @@ cargo xtask <task>
                                      the figures of SPECIFICATION.md, as ratios in one run
   bench  --beside [--quick] [--plain] [--no-build] [--only NAME] [--peer NAME] [--write]
                                      other supervisors, in turns with eud
+  bench  --install                   get the other supervisors
   fuzz   [TARGET...] [--runs N | --minutes M] [--planted]
                                      any bytes for every parser of foreign input
-  torture [--minutes N] [--seed N] [--steps N]
+  torture [--minutes N] [--seed N] [--steps N] [--units N]
                                      random deaths and faults of real processes, checked by their own diaries";
 
 fn main() -> ExitCode {

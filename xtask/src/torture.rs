@@ -22,6 +22,7 @@ pub(crate) fn run(args: &[String]) -> Result<(), Failure> {
     let minutes = cmd::number(args, "--minutes")?.unwrap_or(MINUTES);
     let first = cmd::number(args, "--seed")?.unwrap_or(1);
     let steps = cmd::number(args, "--steps")?.unwrap_or(STEPS);
+    let units = cmd::number(args, "--units")?;
     let build = ["build", "--release", "-p", "eudaemon", "-p", "eud-tests"];
     cmd::run(&mut cmd::cargo(&build))?;
     cmd::say("── canary: what is wrong is noticed");
@@ -30,10 +31,11 @@ pub(crate) fn run(args: &[String]) -> Result<(), Failure> {
     let mut sums: BTreeMap<String, u64> = BTreeMap::new();
     let (mut failed, mut seed) = (Vec::new(), first);
     while Instant::now() < until {
-        let env = [
+        let mut env = vec![
             ("EUD_SEED", seed.to_string()),
             ("EUD_CHAOS", steps.to_string()),
         ];
+        env.extend(units.map(|units| ("EUD_UNITS", units.to_string())));
         let output = cmd::capture(&mut test(TEST, &env))?;
         let text = String::from_utf8_lossy(&output.stderr);
         if output.status.success() {
@@ -76,7 +78,6 @@ fn test(name: &str, env: &[(&str, String)]) -> Command {
     ];
     let mut command = cmd::cargo(&words);
     command.args([name, "--nocapture", "--test-threads", "1"]);
-    command.env("EUD_FAULTS", "1");
     command.env("EUD_TESTS_BIN", cmd::target("release"));
     command.envs(env.iter().map(|(name, value)| (name, value)));
     command

@@ -133,6 +133,17 @@ impl Handle {
             diagnostics: invalid.diagnostics,
             rendered: invalid.rendered,
         })?;
+        // A file that is being rewritten is empty for a moment. Whoever wants nothing to run says
+        // so with `eud down`.
+        if loaded.fleet.daemons.is_empty() {
+            return Err(CommandError::FleetInvalid {
+                diagnostics: serde_json::Value::Array(Vec::new()),
+                rendered: format!(
+                    "{} declares no daemon; nothing was changed. To stop everything: eud down",
+                    self.info.fleet_path.display()
+                ),
+            });
+        }
         let mut accepted = self
             .ask(|reply| Ask::Load(Box::new(loaded.fleet), reply))
             .await??;

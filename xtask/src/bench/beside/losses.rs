@@ -17,8 +17,8 @@ const REASONS: &[(Metric, &str)] = &[
     ),
     (
         Metric::Restart,
-        "the end and the new start are recorded durably first, which is one wait for the disk, and \
-         a new keeper is executed; those ahead record nothing and keep the old supervisor process",
+        "the end and the new start are recorded in files and a database first, and the run gets a \
+         folder and a keeper of its own; those ahead record nothing and keep their process",
     ),
     (
         Metric::Stop,

@@ -9,6 +9,7 @@ mod circus;
 mod daemontools;
 mod eud;
 mod horust;
+pub(crate) mod install;
 mod pm2;
 mod runit;
 mod s6;
