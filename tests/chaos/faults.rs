@@ -1,5 +1,5 @@
-//! What is done to a fleet besides killing: suspension, broken files, want of descriptors, space and
-//! ports.
+//! What is done to a fleet besides killing: suspension, broken files, want of descriptors, space
+//! and ports.
 //!
 //! Invariant: every fault is over when its step is over, so that the next step finds a fleet that
 //! can obey.

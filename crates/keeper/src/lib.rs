@@ -13,6 +13,7 @@
 
 mod child;
 mod control;
+mod flow;
 #[doc(hidden)]
 pub mod fuzz;
 mod json;
@@ -183,14 +184,9 @@ fn keep(beginning: Beginning) -> io::Result<()> {
     begin(prepared, first)
 }
 
-fn begin(mut prepared: Box<Prepared>, first: Option<UnixStream>) -> io::Result<()> {
-    if let Some(first) = first {
-        prepared
-            .control
-            .add(first, &run::hello_before_start(&prepared.spec));
-    }
+fn begin(prepared: Box<Prepared>, first: Option<UnixStream>) -> io::Result<()> {
     match Run::start(prepared) {
-        Ok(run) => run.keep(),
+        Ok(run) => run.keep(first),
         Err((prepared, error)) => {
             let Prepared {
                 spec,
@@ -206,6 +202,9 @@ fn begin(mut prepared: Box<Prepared>, first: Option<UnixStream>) -> io::Result<(
             let json = end.to_json();
             record.publish(json.as_bytes())?;
             drop(lock);
+            if let Some(first) = first {
+                control.add(first, &run::hello_before_start(&spec));
+            }
             control.tell(&run::ended_event(&json));
             control.flush(FAREWELL_MS);
             tidy();

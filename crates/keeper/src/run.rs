@@ -13,12 +13,13 @@ use std::ffi::OsString;
 use std::fs::File;
 use std::io::{self, Read};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
 use eud_sys::cgroup::Cgroup;
-use eud_sys::clock::{Alarm, boot_ms, boot_ns, wall_ms};
+use eud_sys::clock::{Alarm, boot_ms, wall_ms};
 use eud_sys::durable::Reserved;
-use eud_sys::fd::{Interest, PollSet, Ready, capture_pipe, read_now, reopen_for_writing};
+use eud_sys::fd::{self, Interest, PollSet, Ready, capture_pipe, read_now, reopen_for_writing};
 use eud_sys::process::{self, Identity};
 use eud_sys::reap::{self, Ending, Next, Reaped};
 use eud_sys::signal::{Signal, SignalFd};
@@ -26,6 +27,7 @@ use eud_sys::spawn::{self, SingleThreaded};
 
 use crate::child::{Birth, Failure, Role};
 use crate::control::{Control, Request};
+use crate::flow::Flow;
 use crate::json::Object;
 use crate::log::{Got, Log, Stream};
 use crate::note::{LIVE, Note};
@@ -38,6 +40,8 @@ use crate::{report_pipe, tree};
 /// Bytes read from the pipes after the tree is gone: more than they hold. Only a stranger to whom
 /// the command passed its output could write more.
 const LAST_OUTPUT_BYTES: usize = 2 * 1024 * 1024;
+/// How long a command usually takes at most until it executes, in milliseconds.
+const EXEC_MS: u64 = 5;
 /// How long after everything else the disk is waited for.
 const SYNC_AFTER: Duration = Duration::from_millis(20);
 /// However long it took to stop, the log can be waited for this long after, in milliseconds: it is
@@ -45,13 +49,6 @@ const SYNC_AFTER: Duration = Duration::from_millis(20);
 const LAST_TRY_MS: u64 = 1_000;
 /// How long the last words may take, in milliseconds.
 const FAREWELL_MS: u64 = 100;
-/// Output that comes again within this time is flowing, in nanoseconds.
-const FLOW_NS: u64 = 1_000_000;
-/// A flow is given this time to gather, in microseconds: less than the fastest writer needs to fill
-/// a pipe.
-const GATHER_US: u64 = 200;
-/// A read of this many bytes has gathered enough.
-const GATHERED_BYTES: usize = 16 * 1024;
 /// Pause before it is tried again to wait, when the kernel had no memory for that.
 const MEMORY_PAUSE: Duration = Duration::from_millis(10);
 /// Messages of the command taken at a time.
@@ -95,13 +92,6 @@ pub(crate) struct Run {
     give_up_at_ms: Option<u64>,
     record_retry_ms: Option<u64>,
     flow: Flow,
-}
-
-/// How output comes.
-#[derive(Debug, Default)]
-struct Flow {
-    last_ns: u64,
-    last_bytes: usize,
 }
 
 #[derive(Debug)]
@@ -224,8 +214,9 @@ impl Run {
     ///
     /// # Errors
     /// Only such as leave the keeper unable to go on. Its command dies with it.
-    pub(crate) fn keep(mut self) -> io::Result<()> {
+    pub(crate) fn keep(mut self, first: Option<UnixStream>) -> io::Result<()> {
         self.note_command();
+        self.greet(first);
         while !self.is_tree_gone {
             self.turn()?;
         }
@@ -241,6 +232,18 @@ impl Run {
         }
         self.tell_news();
         self.finish(ended_at_ms)
+    }
+
+    /// Says hello on the connection it was given, once the command executes: who hears it has
+    /// something to do then, and the command is not to wait for a processor because of that.
+    fn greet(&mut self, first: Option<UnixStream>) {
+        let Some(first) = first else { return };
+        if let Some(report) = &self.report {
+            // One way or the other it is time.
+            let _ = fd::wait(report.as_fd(), Interest::Read, Some(EXEC_MS));
+        }
+        let hello = hello(&self.base.spec, Some(&self.leader), &Hello::default());
+        self.base.control.add(first, &hello);
     }
 
     /// For who must prove what the command is when the keeper is lost.
@@ -487,9 +490,9 @@ impl Run {
         let Some(fd) = pipe else { return };
         match self.base.log.read_from(fd.as_fd(), stream, now_ms) {
             Ok(Got::Nothing) => {}
-            Ok(Got::Bytes(count)) => self.flow.last_bytes = count,
+            Ok(Got::Bytes(count)) => self.flow.note(count),
             Ok(Got::End) => {
-                self.flow.last_bytes = 0;
+                self.flow.note(0);
                 *pipe = None;
                 self.base.log.end(stream, now_ms);
             }
@@ -652,12 +655,13 @@ impl Run {
         drop(lock);
         control.tell(&ended_event(&record));
         control.flush(FAREWELL_MS);
+        // All that follows is in nobody's way then.
+        std::thread::sleep(SYNC_AFTER);
         crate::tidy();
         if let Some(cgroup) = cgroup {
             // The last process may take a moment to leave it; who looks for it later removes it.
             let _ = cgroup.remove();
         }
-        std::thread::sleep(SYNC_AFTER);
         file.sync()
     }
 
@@ -732,20 +736,6 @@ impl Parts {
             record_retry_ms: None,
             flow: Flow::default(),
         }
-    }
-}
-
-impl Flow {
-    /// Lets output gather while it flows. Who writes line by line would otherwise wake us for each
-    /// of them: with it, 30 MB take a thousand reads instead of twenty thousand.
-    fn gather(&mut self) {
-        let now_ns = boot_ns();
-        let is_flowing = now_ns.saturating_sub(self.last_ns) < FLOW_NS;
-        // After the end of one output the end of the other comes, and after that the command's.
-        if is_flowing && (1..GATHERED_BYTES).contains(&self.last_bytes) {
-            std::thread::sleep(Duration::from_micros(GATHER_US));
-        }
-        self.last_ns = boot_ns();
     }
 }
 

@@ -48,6 +48,8 @@ pub(crate) struct Hands {
     /// Wakes whoever writes `state.json`.
     pub(crate) changed: Arc<Notify>,
     runtime: tokio::runtime::Handle,
+    /// How many runs the present batch starts.
+    pub(crate) launches: usize,
     runs: BTreeMap<Unit, Run>,
     answers: BTreeMap<Ticket, Answer>,
     next_ticket: Ticket,
@@ -67,6 +69,7 @@ impl Hands {
             observer,
             changed: Arc::new(Notify::new()),
             runtime: tokio::runtime::Handle::current(),
+            launches: 0,
             runs: BTreeMap::new(),
             answers: BTreeMap::new(),
             next_ticket: 1,
@@ -207,13 +210,18 @@ impl Hands {
         };
         self.runs.insert(key.unit.clone(), run);
         let fleet = core.fleet().name.clone();
-        self.launcher.launch(Job {
+        let job = Job {
             key,
             replica,
             fleet,
             daemon,
             requests,
-        });
+        };
+        if self.launches == 1 {
+            self.launcher.launch_alone(job);
+        } else {
+            self.launcher.launch(job);
+        }
     }
 
     fn ask(&self, unit: &str, generation: Generation, request: link::Request) {

@@ -184,6 +184,8 @@ impl Engine {
         if self.commit().await {
             return true;
         }
+        let is_launch = |effect: &&Effect| matches!(effect, Effect::Launch { .. });
+        self.hands.launches = self.out.iter().filter(is_launch).count();
         let mut exit = false;
         for effect in std::mem::take(&mut self.out) {
             exit |= self.hands.perform(&self.core, effect);

@@ -142,14 +142,8 @@ impl Manager {
         let up = begin(&mut engine, fleet, findings, options.profile);
         let changed = Arc::clone(&engine.hands.changed);
         let mut tasks = JoinSet::new();
-        spawn_tasks(
-            &mut tasks,
-            &handle,
-            &context,
-            changed,
-            compressed,
-            started.mono_ms,
-        )?;
+        let begun_ms = started.mono_ms;
+        spawn_tasks(&mut tasks, &handle, &context, changed, compressed, begun_ms)?;
         let ended = run_engine(engine).map_err(system("start a thread"))?;
         Ok(Self {
             handle,

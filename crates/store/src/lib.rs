@@ -3,9 +3,10 @@
 //! Purpose: keep intents, restart memory, the journal of runs and the last good fleet in one SQLite
 //! file that people can also read with `sqlite3`.
 //! Invariants: [`Store::apply`] is one transaction, durable when it returns (WAL,
-//! `synchronous=FULL`); [`Store::apply_unsynced`] is one that the next [`Store::sync`] makes durable; a generation is recorded at most once and never used again, not even after
-//! its run was forgotten; the first exit record of a run stays; a file that is not ours, is damaged
-//! or is of a newer program is refused, never repaired, moved or deleted.
+//! `synchronous=FULL`); [`Store::apply_unsynced`] is one that the next [`Store::sync`] makes
+//! durable; a generation is recorded at most once and never used again, not even after its run was
+//! forgotten; the first exit record of a run stays; a file that is not ours, is damaged or is of a
+//! newer program is refused, never repaired, moved or deleted.
 //! Deliberately absent: any decision, any clock, logs, and more than one writer.
 
 mod create;

@@ -10,8 +10,12 @@ use crate::{Failure, processes};
 
 const SERVICES: usize = 100;
 const MEDIAN_MS_MAX: f64 = 5.0;
-/// Before each kill: a daemon dies out of the blue. Many at once are the storm's.
-pub(super) const PAUSE: Duration = Duration::from_millis(100);
+
+/// Before kill number `count`: a daemon dies out of the blue, in step with nobody's timers. Many at
+/// once are the storm's.
+pub(super) fn pause(count: usize) {
+    std::thread::sleep(Duration::from_millis(80 + (count as u64 * 37) % 100));
+}
 
 pub(super) fn run(setting: &Setting) -> Result<Vec<Figure>, Failure> {
     let kills = if setting.quick { 20 } else { SERVICES };
@@ -24,7 +28,7 @@ pub(super) fn run(setting: &Setting) -> Result<Vec<Figure>, Failure> {
     let mut times = Vec::with_capacity(kills);
     // Each service once: a second restart would wait for its back-off, as it should.
     for (count, victim) in first.iter().take(kills).enumerate() {
-        std::thread::sleep(PAUSE);
+        pause(count);
         let killed = processes::monotonic_ns();
         processes::signal(victim.pid, rustix::process::Signal::KILL)?;
         let stamps = rig.wait_for(SERVICES + count + 1)?;

@@ -3,8 +3,8 @@
 //! Purpose: from a decision to a keeper at work: the run's folder, its environment, its checks, its
 //! process.
 //! Invariants: a launch ends in exactly one of two ways: a keeper is running and a [`Link`] follows
-//! it, or a record says why not and the core is told; launches never hold up the engine, and slow
-//! ones (secrets, env files, other users) never hold up quick ones.
+//! it, or a record says why not and the core is told; launches hold up the engine no longer than
+//! its own journal does, and slow ones (secrets, env files, other users) never hold up quick ones.
 //! Deliberately absent: deciding whether or when to start.
 
 mod environment;
@@ -89,6 +89,25 @@ impl Launcher {
         })
     }
 
+    /// Starts a run now, if that takes no longer than recording that it shall be: a keeper waits
+    /// for it, and nothing must be read that may be far away or large. Else some time soon.
+    pub(crate) fn launch_alone(&self, job: Job) {
+        let is_quick = job.daemon.ports.is_empty() && !environment::is_slow(&job.daemon);
+        if is_quick && self.context.spares.any() {
+            launch(&self.context, &self.runtime, job);
+            self.refill();
+        } else {
+            self.launch(job);
+        }
+    }
+
+    fn refill(&self) {
+        if self.context.spares.begins_refill() {
+            self.runtime
+                .spawn(spares::refill(Arc::clone(&self.context)));
+        }
+    }
+
     /// Starts a run some time soon.
     pub(crate) fn launch(&self, job: Job) {
         if environment::is_slow(&job.daemon) {
@@ -125,12 +144,15 @@ fn launch(context: &Arc<Context>, runtime: &tokio::runtime::Handle, job: Job) {
                 });
             let (generation, unit) = (key.generation, key.unit);
             let event = RunEvent::Ended(record);
-            // The engine is gone only when the manager is ending.
-            let _ = context.inputs.blocking_send(Input::Run {
+            let told = Input::Run {
                 unit,
                 generation,
                 event,
-            });
+            };
+            let inputs = context.inputs.clone();
+            // Not waited for here: this may be the engine's thread, which makes the room. It is
+            // gone only when the manager is ending.
+            runtime.spawn(async move { inputs.send(told).await });
         }
     }
 }

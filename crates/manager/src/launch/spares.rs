@@ -45,6 +45,11 @@ impl Spares {
         (!state.waiting.is_empty()).then(|| state.waiting.remove(0))
     }
 
+    /// Whether there is one.
+    pub(super) fn any(&self) -> bool {
+        !self.state().waiting.is_empty()
+    }
+
     /// Whether whoever asks is to call [`refill`].
     pub(super) fn begins_refill(&self) -> bool {
         let mut state = self.state();

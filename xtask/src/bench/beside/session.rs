@@ -9,7 +9,7 @@ use super::table::{Cells, Metric};
 use crate::bench::Setting;
 use crate::bench::peers::{Peer, Service, spawn};
 use crate::bench::report::median;
-use crate::bench::restart::PAUSE;
+use crate::bench::restart::pause;
 use crate::bench::rig::{Rig, Stamp, ms};
 use crate::{Failure, processes};
 
@@ -102,7 +102,7 @@ fn restarts_ms(field: &Field<'_>, live: &mut [Stamp]) -> Result<Vec<f64>, Failur
         if begun.elapsed() > KILLS_MAX {
             break;
         }
-        std::thread::sleep(PAUSE);
+        pause(count);
         let killed = processes::monotonic_ns();
         processes::signal(victim.pid, Signal::KILL)?;
         let stamps = field.stamps(services + count + 1)?;

@@ -44,7 +44,10 @@ pub(crate) fn all() -> Result<(), Failure> {
 
 fn packages() -> Result<(), Failure> {
     let is_there = |program: &str| Path::new("/usr/bin").join(program).exists();
-    if ["chpst", "s6-svscan", "svscan", "npm"].into_iter().all(is_there) {
+    if ["chpst", "s6-svscan", "svscan", "npm"]
+        .into_iter()
+        .all(is_there)
+    {
         return Ok(());
     }
     // The machine's own answer to that question, if it has one, stays.
@@ -55,7 +58,10 @@ fn packages() -> Result<(), Failure> {
         let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
         fs::set_permissions(POLICY, mode).map_err(|e| format!("{POLICY}: {e}"))?;
     }
-    let mut install = cmd::command("apt-get", &["install", "-y", "-q", "--no-install-recommends"]);
+    let mut install = cmd::command(
+        "apt-get",
+        &["install", "-y", "-q", "--no-install-recommends"],
+    );
     install.args(APT).args(APT_FOR_OTHERS);
     let result = cmd::run(install.env("DEBIAN_FRONTEND", "noninteractive"));
     if is_ours {
@@ -67,7 +73,11 @@ fn packages() -> Result<(), Failure> {
 fn pip(venv: &Path) -> Result<(), Failure> {
     let folder = venv.display().to_string();
     cmd::run(&mut cmd::command("python3", &["-m", "venv", &folder]))?;
-    cmd::run(Command::new(venv.join("bin/pip")).args(["install", "-q"]).args(PIP))
+    cmd::run(
+        Command::new(venv.join("bin/pip"))
+            .args(["install", "-q"])
+            .args(PIP),
+    )
 }
 
 fn npm(folder: &Path) -> Result<(), Failure> {
@@ -79,7 +89,16 @@ fn npm(folder: &Path) -> Result<(), Failure> {
 fn crates(folder: &Path) -> Result<(), Failure> {
     for (name, version) in CARGO {
         let root = folder.display().to_string();
-        let words = ["install", "-q", "--locked", name, "--version", version, "--root", &root];
+        let words = [
+            "install",
+            "-q",
+            "--locked",
+            name,
+            "--version",
+            version,
+            "--root",
+            &root,
+        ];
         cmd::run(&mut cmd::cargo(&words))?;
     }
     Ok(())
