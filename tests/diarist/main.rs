@@ -182,8 +182,8 @@ fn live(wishes: &Wishes) -> io::Result<u8> {
     let listener = wishes
         .listen
         .map(|port| TcpListener::bind(("127.0.0.1", port)));
-    if let Some(Err(error)) = &listener {
-        writeln!(io::stderr(), "cannot listen: {error}")?;
+    // Nothing is printed that has no number.
+    if let Some(Err(_)) = &listener {
         diary.write_down(&format!("exit {CODE_PORT}"))?;
         return Ok(CODE_PORT);
     }

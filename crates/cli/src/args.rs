@@ -35,6 +35,7 @@ Look
   show         everything known of one daemon       eud show rag-drain
   runs         its runs, how they ended             eud runs rag-drain
   graph        what needs what                      eud graph --format mermaid
+  next         when a cron expression comes true    eud next --cron '@daily'
 Set up
   init         write a first fleet file             eud init
   check        check the fleet file                 eud check
@@ -169,6 +170,11 @@ Examples: eud logs -f rag-drain
 Examples: eud graph rag-mc
           eud graph --format dot | dot -Tsvg > fleet.svg")]
     Graph(GraphArgs),
+    /// Tell when a cron or calendar expression comes true
+    #[command(after_help = "\
+Examples: eud next --cron '30 2 * * 1-5' --tz Europe/Oslo
+          eud next --calendar 'Mon..Fri 09:00' -n 3 --json")]
+    Next(NextArgs),
     /// Take over a changed fleet file
     #[command(
         after_help = "Says which daemons restart and which of their keys changed.\n\nExample: eud reload"
@@ -275,6 +281,31 @@ pub(crate) struct KillArgs {
     /// Selectors.
     #[arg(value_name = "DAEMON", required = true)]
     pub(crate) names: Vec<String>,
+}
+
+/// `eud next`
+#[derive(Debug, Clone, Args)]
+pub(crate) struct NextArgs {
+    /// Cron expression: five fields, or six with seconds first, or as @daily.
+    #[arg(
+        long,
+        value_name = "EXPRESSION",
+        required_unless_present = "calendar",
+        conflicts_with = "calendar"
+    )]
+    pub(crate) cron: Option<String>,
+    /// Calendar expression, as systemd has it.
+    #[arg(long, value_name = "EXPRESSION")]
+    pub(crate) calendar: Option<String>,
+    /// Time zone in which it is meant; default: this machine's.
+    #[arg(long, value_name = "ZONE")]
+    pub(crate) tz: Option<String>,
+    /// How many times.
+    #[arg(short = 'n', long, value_name = "TIMES", default_value_t = 10)]
+    pub(crate) count: usize,
+    /// Times later than this one, in RFC 3339; default: now.
+    #[arg(long, value_name = "TIME")]
+    pub(crate) after: Option<String>,
 }
 
 /// `eud hold`

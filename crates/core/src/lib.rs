@@ -12,6 +12,7 @@ pub mod io;
 pub mod planted;
 pub mod record;
 mod rng;
+pub mod schedule;
 pub mod select;
 pub mod view;
 pub mod words;

@@ -10,6 +10,7 @@ mod init;
 mod logs;
 mod manager;
 mod manager_log;
+mod next;
 mod pages;
 mod run;
 mod runs;
@@ -46,6 +47,7 @@ pub(crate) fn dispatch(context: &Context, command: Command) -> Result<u8, Error>
         Command::Why(args) => why::run(context, &args).map(ok),
         Command::Graph(args) => graph::run(context, &args).map(ok),
         Command::Reload(args) => up::reload_command(context, args.wait),
+        Command::Next(args) => next::run(context, &args).map(ok),
         Command::Check => check::run(context),
         Command::Init(args) => init::run(context, &args).map(ok),
         Command::Schema => pages::schema().map(ok),

@@ -268,6 +268,11 @@ impl UnitReader {
                 if let Some(current) = &mut self.current {
                     let offset = tail::since(&mut current.file, since_ns)?;
                     current.file.seek(SeekFrom::Start(offset))?;
+                    if offset > 0 {
+                        // It begins before that time, so what is older does too. Where a clock was
+                        // set back it may not; but half a line must not meet another half.
+                        self.todo.clear();
+                    }
                 }
             }
             Start::Last(count) => self.skip_to_last(count)?,

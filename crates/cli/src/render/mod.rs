@@ -11,6 +11,7 @@ mod golden;
 pub(crate) mod graph;
 pub(crate) mod ink;
 pub(crate) mod layout;
+pub(crate) mod next;
 pub(crate) mod reply;
 pub(crate) mod runs;
 pub(crate) mod show;
