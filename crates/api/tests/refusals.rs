@@ -66,6 +66,20 @@ fn a_bad_reload_changes_nothing() {
 }
 
 #[test]
+fn a_file_that_is_being_rewritten_empties_no_fleet() {
+    let world = World::up(ONE);
+    let before = world.identity("a");
+    for empty in ["", "# soon\n", "[fleet]\nname = \"x\"\n"] {
+        world.write_fleet(empty);
+        let error = world.call("fleet.reload", json!({})).unwrap_err();
+        assert_eq!(error["code"], 2, "{error}");
+        let words = error["data"]["rendered"].as_str().unwrap();
+        assert!(words.contains("eud down"), "{words}");
+        assert_eq!(world.identity("a"), before);
+    }
+}
+
+#[test]
 fn a_changed_daemon_is_restarted_by_the_next_manager_and_says_why() {
     let mut world = World::up(ONE);
     let before = world.pid("a");

@@ -1,3 +1,5 @@
+//! Times, days of change, refusals.
+
 use super::*;
 use crate::schedule::Schedule;
 
