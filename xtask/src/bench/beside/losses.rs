@@ -21,6 +21,26 @@ const REASONS: &[(Metric, &str)] = &[
          folder and a keeper of its own; those ahead record nothing and keep their process",
     ),
     (
+        Metric::Storm,
+        "every one of the fifty gets a folder, two records and a keeper, and two keepers wait for \
+         a run, so the others are executed first; those ahead have a process for each service \
+         that forks and records nothing. More waiting keepers would help, at 60 kB each",
+    ),
+    (
+        Metric::StormCpu,
+        "the journal, and executing a keeper for each new run; fewer pages written for a run \
+         would help most",
+    ),
+    (
+        Metric::Status,
+        "a program of 10 MB that is linked at each start asks a manager for everything and why, \
+         against a small one that reads a state from a file; a smaller client would help",
+    ),
+    (
+        Metric::LogCpu,
+        "whoever is ahead hands a file to the service: no timestamps, no rotation",
+    ),
+    (
         Metric::Stop,
         "every end is recorded in a file of its own and in the database, and what is left of each \
          tree is looked for; those ahead send a signal",
@@ -67,7 +87,7 @@ fn line(cells: &Cells, metric: Metric) -> Option<String> {
     let why = REASONS.iter().find(|(m, _)| *m == metric);
     let why = why.map_or("not explained yet", |(_, why)| why);
     Some(format!(
-        "**{}**: eud {}; ahead: {}. {why}.",
+        "**{}**: eud {}; ahead: {}: {why}.",
         metric.heading(),
         short(ours),
         ahead.join(", "),

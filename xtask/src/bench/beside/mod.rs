@@ -4,6 +4,7 @@
 //! all alike.
 //! Invariants: a cell that could not be measured says why; nothing of anybody is left running.
 
+mod codes_lost;
 mod field;
 mod logs;
 mod losses;
@@ -25,13 +26,14 @@ use table::{Cells, Metric};
 type Scenario = fn(&Setting, &dyn Peer, &mut Cells) -> Result<(), Failure>;
 
 /// What is done, and how often: whole and quick.
-const SCENARIOS: [(&str, Scenario, usize, usize); 6] = [
+const SCENARIOS: [(&str, Scenario, usize, usize); 7] = [
     ("session", session::run, 3, 1),
     ("start-many", session::start_many, 1, 0),
     ("logs", logs::run, 3, 1),
     ("logs-large", logs::run_large, 1, 0),
     ("tree", tree::run, 1, 1),
     ("supervisor-killed", supervisor_killed::run, 1, 1),
+    ("codes-lost", codes_lost::run, 1, 1),
 ];
 
 /// Who takes part in a quick run.

@@ -54,6 +54,8 @@ pub(super) enum Metric {
     Interrupted,
     /// Lines lost then.
     LinesLost,
+    /// Ends while it was dead whose code it does not know when it is back.
+    CodesLost,
 }
 
 impl Metric {
@@ -82,6 +84,7 @@ impl Metric {
             Self::Copies => ("copies", "second copies", ""),
             Self::Interrupted => ("interrupted", "begun anew", ""),
             Self::LinesLost => ("lines-lost", "lines lost", ""),
+            Self::CodesLost => ("codes-lost", "codes lost", ""),
         }
     }
 
@@ -136,6 +139,7 @@ pub(super) const TABLES: [(&str, &[Metric]); 4] = [
             Metric::Copies,
             Metric::Interrupted,
             Metric::LinesLost,
+            Metric::CodesLost,
         ],
     ),
 ];

@@ -68,6 +68,11 @@ impl Peer for Eud {
         Some(self.eud(job, &["status"]))
     }
 
+    fn last_exit(&self, job: &Job<'_>, name: &str) -> Option<(Command, String)> {
+        let command = self.eud(job, &["runs", name, "--json"]);
+        Some((command, "\"code\": 7".to_owned()))
+    }
+
     fn logs(&self, job: &Job<'_>, name: &str) -> PathBuf {
         job.dir.join(".eud/daemons").join(name).join("log")
     }

@@ -87,6 +87,11 @@ pub(crate) trait Peer {
     fn status(&self, _: &Job<'_>) -> Option<Command> {
         None
     }
+    /// Shows how a service ended last, if it has such a command, and the words in it that tell of
+    /// code 7.
+    fn last_exit(&self, _: &Job<'_>, _: &str) -> Option<(Command, String)> {
+        None
+    }
     /// Folder of a service's log files.
     fn logs(&self, job: &Job<'_>, name: &str) -> PathBuf {
         job.log_of(name)
@@ -125,7 +130,10 @@ pub(crate) fn version(peer: &dyn Peer) -> Option<String> {
     let mut text = String::from_utf8_lossy(&output.stdout).into_owned();
     text.push_str(&String::from_utf8_lossy(&output.stderr));
     let line = text.lines().rev().find(|line| !line.trim().is_empty());
-    Some(line.unwrap_or("installed").trim().to_owned())
+    if !output.status.success() && line.is_none() {
+        return None;
+    }
+    Some(line.unwrap_or("installed").trim().replace('\t', " "))
 }
 
 /// A program of `target/peers`.

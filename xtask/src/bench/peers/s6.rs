@@ -44,6 +44,11 @@ impl Peer for S6 {
         Some(quiet(job, "s6-svstat", &[&first]))
     }
 
+    fn last_exit(&self, job: &Job<'_>, name: &str) -> Option<(Command, String)> {
+        let dir = format!("scan/{name}");
+        Some((quiet(job, "s6-svdt", &[&dir]), "exitcode 7".to_owned()))
+    }
+
     fn note(&self) -> &'static str {
         "waits one second before it restarts what ran for less than a second; its status command tells of one service"
     }
