@@ -288,9 +288,11 @@ fn a_stop_command_that_hangs_does_not_hinder() {
 #[test]
 fn a_signal_reaches_the_command_only() {
     let bench = Bench::new();
+    // The leader listens before there is a child to say that all are ready.
     let script = "
+        trap 'echo leader USR1; exit 0' USR1
         sh -c 'trap \"echo child USR1\" USR1; echo ready; while :; do sleep 0.01; done' &
-        trap 'echo leader USR1; exit 0' USR1; while :; do sleep 0.01; done";
+        while :; do sleep 0.01; done";
     let mut kept = bench.start_with(&["sh", "-c", script], grace(100));
     kept.said("ready");
     kept.ask("signal SIGUSR1\n");
