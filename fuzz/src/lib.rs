@@ -27,6 +27,7 @@ mod logs;
 mod proc;
 mod records;
 mod rpc;
+mod schedules;
 mod select;
 mod values;
 
@@ -71,6 +72,7 @@ pub const TARGETS: &[Target] = targets! {
     http, 2048, http::run, "answers of HTTP servers to probes, and URLs";
     env_file, 1024, env_file::run, "env files and sd_notify messages";
     proc, 512, proc::run, "text of /proc and of cgroups";
+    schedules, 128, schedules::run, "cron and calendar expressions";
     select, 512, select::run, "selectors";
     core, 4096, core::run, "inputs to the core in any order";
 };

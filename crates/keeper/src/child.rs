@@ -14,6 +14,7 @@ use std::path::Path;
 
 use eud_sys::spawn::{self, ExecError, Step, Surroundings};
 
+use crate::note::Note;
 use crate::spec::LaunchSpec;
 
 /// Exit code of a command that does not exist, as with a shell.
@@ -44,6 +45,8 @@ pub(crate) struct Birth<'a> {
     pub(crate) inherited_umask: u32,
     /// Variables to add to the environment.
     pub(crate) more_env: Vec<(OsString, OsString)>,
+    /// Where it is noted that the command is about to execute.
+    pub(crate) note: Option<&'a Note>,
 }
 
 impl Birth<'_> {
@@ -76,6 +79,11 @@ impl Birth<'_> {
         };
         if let Err((step, error)) = surroundings.enter() {
             return Failure::not_executable(describe_step(&step, &error, &spec));
+        }
+        // By the child itself: its keeper may be killed before it comes to noting who it is, and
+        // what executes must not be taken for what was never started.
+        if let Some(note) = self.note {
+            note.born();
         }
         let mut env = spec.env;
         env.extend(self.more_env);

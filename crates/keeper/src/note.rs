@@ -4,6 +4,7 @@
 //! boot 5c1d…
 //! keeper 412 88112
 //! cgroup /sys/fs/cgroup/eud-…
+//! born 1
 //! command 413 88113
 //! ```
 //!
@@ -33,6 +34,8 @@ pub struct Noted {
     pub keeper: Option<Identity>,
     /// The run's own control group, if it has one.
     pub cgroup: Option<PathBuf>,
+    /// The command was about to execute, whoever it was.
+    pub is_born: bool,
     /// The command.
     pub command: Option<Identity>,
 }
@@ -67,6 +70,7 @@ fn parse(text: &str) -> Option<Noted> {
             "boot" => value.clone_into(&mut noted.boot_id),
             "keeper" => noted.keeper = identity(value),
             "cgroup" => noted.cgroup = Some(value.into()),
+            "born" => noted.is_born = true,
             "command" => noted.command = identity(value),
             _ => {}
         }
@@ -119,7 +123,13 @@ impl Note {
         Ok(Self(file))
     }
 
-    /// Notes the command. Nothing more comes after.
+    /// Notes that the command is about to execute. In the child.
+    pub(crate) fn born(&self) {
+        // Without it the keeper's own note has to do.
+        let _ = (&self.0).write_all(b"born 1\n");
+    }
+
+    /// Notes the command. Nothing more comes after from the keeper.
     pub(crate) fn finish(mut self, command: Identity) -> io::Result<()> {
         let text = format!("command {} {}\n", command.pid, command.start_ticks);
         self.0.write_all(text.as_bytes())
@@ -133,11 +143,12 @@ mod tests {
     #[test]
     fn only_whole_lines_are_believed() {
         let who = |pid, start_ticks| Some(Identity { pid, start_ticks });
-        let whole = "boot b\nkeeper 1 2\ncgroup /sys/fs/cgroup/x y\ncommand 3 4\n";
+        let whole = "boot b\nkeeper 1 2\ncgroup /sys/fs/cgroup/x y\nborn 1\ncommand 3 4\n";
         let expected = Noted {
             boot_id: "b".to_owned(),
             keeper: who(1, 2),
             cgroup: Some("/sys/fs/cgroup/x y".into()),
+            is_born: true,
             command: who(3, 4),
         };
         assert_eq!(parse(whole), Some(expected.clone()));

@@ -763,6 +763,7 @@ fn birth<'a>(
         parent,
         inherited_umask: base.inherited_umask,
         more_env: more_env(base),
+        note: base.note.as_ref().filter(|_| role == Role::Command),
     }
 }
 

@@ -171,10 +171,12 @@ pub(crate) fn bury_locked(
         write_new(layout, key, &record)?;
         return Ok(record);
     }
+    let is_born = noted.as_ref().is_some_and(|noted| noted.is_born);
     let command = noted.and_then(|noted| noted.command);
     let pid = command.map(|command| command.pid).or(pid);
     let mut record = blank(key, reason, message);
-    if reason == EndReason::KeeperLost && pid.is_none() && killed == 0 {
+    let is_lost = reason == EndReason::KeeperLost;
+    if is_lost && pid.is_none() && !is_born && killed == 0 {
         record.reason = EndReason::NeverStarted;
         record.message = Some("the manager or its keeper died before it was started".to_owned());
     }
@@ -284,6 +286,20 @@ mod tests {
         assert_eq!(record.reason, EndReason::NeverStarted);
         assert_eq!((record.code, record.generation), (None, 4));
         assert_eq!(read(&layout, &key), ExitFile::Record(Box::new(record)));
+    }
+
+    #[test]
+    fn what_was_born_was_not_never_started() {
+        let (_dir, layout, key) = place();
+        let boot = eud_sys::process::boot_id().unwrap();
+        // Its keeper was killed before it noted who the command is.
+        let note = format!("boot {boot}\nkeeper 1 2\nborn 1\n");
+        fs::write(layout.run("a", "r1").join("live"), note).unwrap();
+        let record = bury(&layout, &key, None).unwrap();
+        assert_eq!(
+            (record.reason, record.pid, record.code),
+            (EndReason::KeeperLost, 0, None)
+        );
     }
 
     #[test]

@@ -40,6 +40,23 @@ impl Cron {
                  come first"
             )));
         }
+        // Others take an empty part for nothing at all, and then look for it until the year 5000.
+        if let Some(field) = fields.iter().find(|f| f.split(',').any(str::is_empty)) {
+            let why = format!("`{field}` has a comma with nothing beside it");
+            return Err(Refused::at(text, field, why));
+        }
+        // Words stand for numbers; they are not added to them.
+        let mixes = |part: &str| {
+            let is_word = part
+                .bytes()
+                .any(|b| b.is_ascii_alphabetic() && !b"LW".contains(&b));
+            is_word && part.starts_with(|c: char| c.is_ascii_digit())
+        };
+        let parts = |field: &&&str| field.split([',', '-', '/', '#']).any(mixes);
+        if let Some(field) = fields.iter().find(parts) {
+            let why = format!("`{field}` has a number and a word in one");
+            return Err(Refused::at(text, field, why));
+        }
         let highest = HIGHEST.get(HIGHEST.len().saturating_sub(count)..);
         let plain_fields: Vec<String> = fields
             .iter()
@@ -113,6 +130,8 @@ mod tests {
             ("0 0 * FOO *", "FOO", "no month"),
             ("0 0 0 * * *,9", "*,9", "no weekday"),
             ("0 0 31 2 *", "0 0 31 2 *", "never comes true"),
+            (", * * 1 *", ",", "nothing beside it"),
+            ("0 0 * 0mon *", "0mon", "number and a word"),
             ("* * * *", "* * * *", "4 fields"),
             ("", "", "0 fields"),
             ("@reboot", "@reboot", "is no time"),
