@@ -227,6 +227,7 @@ pub(crate) fn refusal_text(refusal: &Refusal) -> String {
         Refusal::NotRunning { unit, state } => {
             format!("`{unit}` is {state}, so it has no process to signal")
         }
+        Refusal::NotAJob { unit } => format!("`{unit}` is a service: only jobs are triggered"),
         Refusal::ShuttingDown => "the manager is shutting down".into(),
     }
 }
@@ -240,6 +241,7 @@ fn refusal_help(refusal: &Refusal) -> Option<String> {
         Refusal::Disabled { .. } => "enable it in the fleet file, then `eud reload`".into(),
         Refusal::Conflict { with, .. } => format!("`eud stop {with}` first"),
         Refusal::NotRunning { unit, .. } => format!("`eud start {unit}`"),
+        Refusal::NotAJob { unit } => format!("`eud start {unit}` or `eud restart {unit}`"),
         Refusal::ShuttingDown => "wait until it has ended, then `eud up`".into(),
     })
 }

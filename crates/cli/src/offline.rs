@@ -66,6 +66,8 @@ pub(crate) fn status(layout: &Layout, fleet_file: Option<&Path>) -> Status {
         manager: None,
         summary: summary(&daemons),
         daemons,
+        gauges: Vec::new(),
+        gates: Vec::new(),
         problems: vec!["no manager is running: nothing is supervised".into()],
     }
 }
@@ -117,6 +119,10 @@ fn blank() -> DaemonView {
         next_try_at: None,
         status_text: None,
         blocked_on: Vec::new(),
+        job: None,
+        guards: Vec::new(),
+        guarded_by: None,
+        watch_problem: None,
     }
 }
 

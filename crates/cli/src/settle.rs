@@ -127,6 +127,8 @@ fn running<'a>(
     seen: &mut BTreeSet<&'a str>,
 ) -> Verdict {
     match daemon.state {
+        // A job that is armed has done all that was asked for; so has what a gate keeps waiting.
+        State::Running | State::Scheduled | State::Overdue | State::Paused => Verdict::Good,
         State::Ready | State::Done => Verdict::Good,
         State::Up if daemon.ready.is_none() && has_lasted(daemon, now) => Verdict::Good,
         State::Up | State::Starting | State::Stopping => Verdict::Open,

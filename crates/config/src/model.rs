@@ -45,6 +45,9 @@ pub(crate) fn daemon(name: &str, table: &Checked, folder: &str, origin: Origin) 
         writes: list(table, "writes"),
         timeout_ms: table.amount("timeout"),
         log: table.table("log").map(log).unwrap_or_default(),
+        job: None,
+        watch: None,
+        guards: Vec::new(),
         origin,
     }
 }

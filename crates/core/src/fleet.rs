@@ -8,7 +8,18 @@
 //! Deliberately absent: secrets' values. A secret is a reference ([`EnvValue`]) until the moment of
 //! launch.
 
+mod gauge;
+mod trigger;
+
 use std::collections::{BTreeMap, BTreeSet};
+
+pub use gauge::{
+    FileMeasure, Gate, Gauge, Guard, GuardAction, Guarded, Level, Limit, Machine, Source, Value,
+};
+pub use trigger::{
+    Anchor, Condition, GaugeTrigger, Job, Missed, Overlap, Retry, Watch, WatchAction, WatchEvent,
+    When,
+};
 
 use serde::{Deserialize, Serialize};
 
@@ -24,6 +35,12 @@ pub struct Fleet {
     pub profiles: BTreeMap<String, Vec<String>>,
     /// Daemons by name.
     pub daemons: BTreeMap<String, Daemon>,
+    /// Gauges by name.
+    #[serde(default)]
+    pub gauges: BTreeMap<String, Gauge>,
+    /// Gates by name.
+    #[serde(default)]
+    pub gates: BTreeMap<String, Gate>,
 }
 
 /// What sort of unit a daemon is.
@@ -33,6 +50,8 @@ pub enum Kind {
     /// Kept alive.
     #[default]
     Service,
+    /// Runs to completion when it is triggered.
+    Job,
 }
 
 /// One declared unit.
@@ -42,7 +61,7 @@ pub struct Daemon {
     pub name: String,
     /// One line for people.
     pub description: Option<String>,
-    /// Service, and later job and builtin.
+    /// Service or job.
     pub kind: Kind,
     /// For `category:` selectors and the dashboard.
     pub category: Option<String>,
@@ -52,7 +71,8 @@ pub struct Daemon {
     pub deprecated: Option<Deprecated>,
     /// `false` keeps it out of every profile and refuses a start.
     pub enabled: bool,
-    /// How many replicas run at once; with more than one they are called `name@1` and so on.
+    /// How many replicas run at once; with more than one they are called `name@1` and so on. Of a
+    /// job: how many of its runs may overlap.
     pub replicas: u32,
     /// What is executed, and in which surroundings.
     pub exec: Exec,
@@ -84,6 +104,15 @@ pub struct Daemon {
     pub timeout_ms: Option<u64>,
     /// Where its output goes and how much of it is kept.
     pub log: Log,
+    /// What makes it run, if it is a job.
+    #[serde(default)]
+    pub job: Option<Job>,
+    /// Paths that are watched for it.
+    #[serde(default)]
+    pub watch: Option<Watch>,
+    /// Limits on what a run may do.
+    #[serde(default)]
+    pub guards: Vec<Guard>,
     /// Where it was declared.
     pub origin: Origin,
 }

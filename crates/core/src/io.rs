@@ -6,8 +6,11 @@
 //! and every answer carries it back; the core ignores answers to generations it has left behind.
 //! Deliberately absent: anything asynchronous, any handle, any clock.
 
-use crate::fleet::{Fleet, Probe, Unit};
-use crate::record::{ExitClass, ExitRecord, Generation, Intent, Ledger, RunId, RunRow, WallMs};
+use crate::fleet::{Fleet, Guard, Probe, Source, Unit, Watch};
+use crate::happened::Happened;
+use crate::record::{
+    Book, ExitClass, ExitRecord, Fire, GateRow, Generation, Intent, Ledger, RunId, RunRow, WallMs,
+};
 use crate::view::{State, Transition};
 
 /// The time, as the shell sees it.
@@ -61,7 +64,39 @@ pub enum Input {
         /// `Err` says why in words.
         outcome: Result<(), String>,
     },
-    /// Time has passed; see [`crate::Core::next_timeout`].
+    /// Watched paths of a daemon changed.
+    Changed {
+        /// Name of the daemon.
+        daemon: String,
+        /// The changes.
+        batch: Batch,
+    },
+    /// How the paths of a daemon are watched by now; `None`: with the system's help, as it should.
+    Watching {
+        /// Name of the daemon.
+        daemon: String,
+        /// What is not as it should be, in words: `polling every 5s: …`, `/x does not exist`.
+        problem: Option<String>,
+    },
+    /// Answer to [`Effect::Sample`].
+    Sampled {
+        /// Name of the gauge.
+        gauge: String,
+        /// Which question is answered.
+        number: u64,
+        /// Never NaN. `Err` says in words why it is unknown.
+        outcome: Result<f64, String>,
+    },
+    /// Answer to [`Effect::Measure`].
+    Measured {
+        /// The unit.
+        unit: Unit,
+        /// Generation that was measured.
+        generation: Generation,
+        /// What was found.
+        usage: Usage,
+    },
+    /// Time has passed, or the wall clock was set; see [`crate::Core::next_timeout`].
     Tick,
 }
 
@@ -83,13 +118,47 @@ pub enum Command {
     Signal(Vec<Unit>, String),
     /// Stop these and refuse to start them until released.
     Hold(Vec<Unit>, String),
-    /// End a hold.
+    /// End a hold, or the pause of a job.
     Release(Vec<Unit>),
+    /// Fire these jobs now.
+    Trigger(Vec<Unit>),
     /// End the manager, in good order.
     Shutdown {
         /// Leave the daemons running under their keepers.
         keep_daemons: bool,
     },
+}
+
+/// Changes of watched paths, put together. The paths themselves stay with the shell.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Batch {
+    /// Names it. Never used twice for a daemon; one that is told again changes nothing.
+    pub id: String,
+    /// How many paths.
+    pub count: u64,
+    /// One of them, for people.
+    pub example: String,
+    /// When the first change was seen.
+    pub first_ms: WallMs,
+    /// When the last change was seen.
+    pub last_ms: WallMs,
+}
+
+/// What a run uses. `None`: not asked for. `Err` says in words why it is unknown.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Usage {
+    /// Bytes of memory of its tree.
+    pub memory_bytes: Option<Result<u64, String>>,
+    /// CPU time of its tree since its start, in milliseconds.
+    pub cpu_ms: Option<Result<u64, String>>,
+    /// Bytes of output since the start of the run.
+    pub log_bytes: Option<Result<u64, String>>,
+    /// Time since its last output, or its start, in milliseconds.
+    pub silent_ms: Option<Result<u64, String>>,
+    /// Age of its heartbeat file in milliseconds.
+    pub heartbeat_age_ms: Option<Result<u64, String>>,
+    /// How memory is limited or measured, in words: `cgroup`, `polling`.
+    pub how: Option<String>,
 }
 
 /// News of a run.
@@ -154,6 +223,12 @@ pub struct Recovery {
     pub last_runs: Vec<RunRow>,
     /// Runs that the journal has as open or that a folder shows, with what became of them.
     pub runs: Vec<RecoveredRun>,
+    /// Durable memory of jobs.
+    pub books: Vec<Book>,
+    /// Durable memory of gates.
+    pub gates: Vec<GateRow>,
+    /// Identity of this boot of the machine; empty if unknown.
+    pub boot_id: String,
 }
 
 /// A run found at the manager's start.
@@ -204,6 +279,8 @@ pub enum Effect {
         run: RunId,
         /// Number of the replica from 1; 0 when there is only one.
         replica: u32,
+        /// The fire it is a run of, if it is a job's.
+        fire: Option<Fire>,
     },
     /// Ask the keeper to stop the run: signal, grace, kill of the whole tree.
     Stop {
@@ -250,6 +327,45 @@ pub enum Effect {
         /// Regular expression.
         pattern: String,
     },
+    /// Sample a gauge once and answer with [`Input::Sampled`].
+    Sample {
+        /// Name of the gauge.
+        gauge: String,
+        /// To be given back.
+        number: u64,
+        /// Where it is read.
+        source: Source,
+        /// Time it may take.
+        timeout_ms: u64,
+    },
+    /// Measure a run once and answer with [`Input::Measured`].
+    Measure {
+        /// The unit.
+        unit: Unit,
+        /// The run's generation.
+        generation: Generation,
+        /// What is to be measured.
+        guards: Vec<Guard>,
+    },
+    /// Watch paths from now on, instead of what was watched for the daemon before; `None`: watch
+    /// nothing for it any more. Each batch leads to [`Input::Changed`].
+    Watch {
+        /// Name of the daemon.
+        daemon: String,
+        /// What to watch.
+        watch: Option<Watch>,
+        /// Changes that the core knows of and whose paths must be kept.
+        keep: Vec<String>,
+    },
+    /// Nobody will ask for the paths of these batches again.
+    DropBatches {
+        /// Name of the daemon.
+        daemon: String,
+        /// Their names.
+        batches: Vec<String>,
+    },
+    /// Something happened that a person or a program may want to know.
+    Happened(Happened),
     /// Answer a command.
     Reply {
         /// Whose.
@@ -290,6 +406,14 @@ pub enum Persist {
     },
     /// Profile brought up last.
     Profile(Option<String>),
+    /// Memory of a job.
+    Book(Book),
+    /// The job is no longer declared.
+    ForgetBook(String),
+    /// Memory of a gate.
+    Gate(GateRow),
+    /// The gate is no longer declared.
+    ForgetGate(String),
 }
 
 /// Answer to a command.
@@ -357,6 +481,11 @@ pub enum Refusal {
         unit: Unit,
         /// What it is instead.
         state: State,
+    },
+    /// Only jobs can be triggered.
+    NotAJob {
+        /// The unit.
+        unit: Unit,
     },
     /// The manager is shutting down.
     ShuttingDown,

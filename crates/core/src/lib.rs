@@ -8,6 +8,7 @@
 
 mod engine;
 pub mod fleet;
+pub mod happened;
 pub mod io;
 pub mod planted;
 pub mod record;

@@ -171,3 +171,96 @@ pub struct RunRow {
     /// What the end means.
     pub class: Option<ExitClass>,
 }
+
+/// One occasion on which a job runs.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Fire {
+    /// When it was due; for other triggers than the clock, when it came about.
+    pub due_ms: WallMs,
+    /// What brought it about.
+    pub trigger: Trigger,
+    /// Tries that failed before.
+    pub attempt: u32,
+    /// When the next try is due.
+    pub retry_at_ms: Option<WallMs>,
+    /// Batches of changed paths that it is about, as the shell named them.
+    pub batches: Vec<String>,
+}
+
+/// What brought a fire about.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Trigger {
+    /// A person or a program.
+    #[default]
+    Hand,
+    /// The clock, in time.
+    Schedule,
+    /// The clock, too late: the time was missed.
+    Missed,
+    /// It was brought up, or the machine was.
+    Start,
+    /// A watched path changed.
+    Watch,
+    /// A gauge came to a level.
+    Gauge,
+}
+
+impl Trigger {
+    /// Name as in JSON and in `EUD_TRIGGER`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Hand => "hand",
+            Self::Schedule => "schedule",
+            Self::Missed => "missed",
+            Self::Start => "start",
+            Self::Watch => "watch",
+            Self::Gauge => "gauge",
+        }
+    }
+}
+
+/// Durable memory of one job.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Book {
+    /// Name of the daemon.
+    pub job: String,
+    /// Since when it is brought up; `None`: it is not. Times before count for nothing.
+    pub armed_ms: Option<WallMs>,
+    /// Times up to here were decided upon.
+    pub cursor_ms: Option<WallMs>,
+    /// Boot in which `after_boot` fired last.
+    pub boot_id: Option<String>,
+    /// `after_up` has fired since it was brought up.
+    pub up_fired: bool,
+    /// Fires that have not begun, oldest first.
+    pub pending: Vec<Fire>,
+    /// Fires whose run has begun, or is to be tried again, by unit.
+    pub active: std::collections::BTreeMap<Unit, Fire>,
+    /// End of its last success.
+    pub last_success_ms: Option<WallMs>,
+    /// End of its last run of any outcome.
+    pub last_end_ms: Option<WallMs>,
+    /// Fires that ended in failure, in a row.
+    pub failures: u32,
+    /// Fires so far.
+    pub fires_total: u64,
+    /// Fires skipped because it still ran or was paused.
+    pub skipped_total: u64,
+    /// Fires in a row that it brought about itself.
+    pub loops: u32,
+    /// Why it fires no more until released. `None`: it does.
+    pub paused: Option<String>,
+}
+
+/// Durable memory of one gate.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GateRow {
+    /// Name of the gate.
+    pub gate: String,
+    /// Since when it is closed; `None`: open.
+    pub closed_ms: Option<WallMs>,
+    /// Why it was closed, in words.
+    pub reason: Option<String>,
+}

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::fleet::{Kind, Unit};
+use crate::fleet::{Kind, Level, Unit};
 use crate::record::{Desired, EndReason, ExitClass, RunId, WallMs};
 
 /// What a unit is. `crate::engine` tells the whole story.
@@ -34,11 +34,19 @@ pub enum State {
     CoolDown,
     /// Asked to end, or about to be.
     Stopping,
+    /// A job at work.
+    Running,
+    /// A job that waits for its next time; it did well before, or never ran.
+    Scheduled,
+    /// A job that should have succeeded by now.
+    Overdue,
+    /// Kept from running by a gate, or a job by its loop guard.
+    Paused,
     /// Ended well, not to be restarted.
     Done,
     /// Kept down until released.
     Held,
-    /// Ended badly, not to be restarted.
+    /// Ended badly, not to be restarted; of a job: its last fire failed.
     Failed,
     /// We cannot tell.
     Unknown,
@@ -46,9 +54,11 @@ pub enum State {
 
 impl State {
     /// Every state, in the order of a summary.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 17] = [
         Self::Ready,
         Self::Up,
+        Self::Running,
+        Self::Scheduled,
         Self::Degraded,
         Self::Starting,
         Self::Waiting,
@@ -56,7 +66,9 @@ impl State {
         Self::Backoff,
         Self::CoolDown,
         Self::Failed,
+        Self::Overdue,
         Self::Unknown,
+        Self::Paused,
         Self::Held,
         Self::Done,
         Self::Stopped,
@@ -74,6 +86,10 @@ impl State {
             Self::Backoff => "backoff",
             Self::CoolDown => "cool-down",
             Self::Stopping => "stopping",
+            Self::Running => "running",
+            Self::Scheduled => "scheduled",
+            Self::Overdue => "overdue",
+            Self::Paused => "paused",
             Self::Done => "done",
             Self::Held => "held",
             Self::Failed => "failed",
@@ -88,6 +104,7 @@ impl State {
             Self::Starting
                 | Self::Up
                 | Self::Ready
+                | Self::Running
                 | Self::Degraded
                 | Self::Stopping
                 | Self::Unknown
@@ -103,7 +120,12 @@ impl State {
     pub fn is_trouble(self) -> bool {
         matches!(
             self,
-            Self::Degraded | Self::Backoff | Self::CoolDown | Self::Failed | Self::Unknown
+            Self::Degraded
+                | Self::Backoff
+                | Self::CoolDown
+                | Self::Failed
+                | Self::Overdue
+                | Self::Unknown
         )
     }
 }
@@ -129,6 +151,12 @@ pub struct Status {
     pub summary: Summary,
     /// Every unit, by name.
     pub daemons: Vec<DaemonView>,
+    /// Gauges, by name.
+    #[serde(default)]
+    pub gauges: Vec<GaugeView>,
+    /// Gates, by name.
+    #[serde(default)]
+    pub gates: Vec<GateView>,
     /// Things that concern the manager as a whole: a full disk, an unread fleet file.
     pub problems: Vec<String>,
 }
@@ -192,6 +220,77 @@ pub struct DaemonView {
     /// Units it waits for or misses, by name.
     #[serde(default)]
     pub blocked_on: Vec<Unit>,
+    /// What only jobs have.
+    #[serde(default)]
+    pub job: Option<JobView>,
+    /// Guards whose limit is broken, in words.
+    #[serde(default)]
+    pub guards: Vec<String>,
+    /// How its guards on resources work, in words: `cgroup`, `polling`; `None` without such guards.
+    #[serde(default)]
+    pub guarded_by: Option<String>,
+    /// What is not as it should be with the watching of its paths.
+    #[serde(default)]
+    pub watch_problem: Option<String>,
+}
+
+/// What only jobs have. Of a job whose runs may overlap, every replica shows the same.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct JobView {
+    /// RFC 3339, UTC: the next time by the clock, jitter not counted.
+    pub next_fire_at: Option<String>,
+    /// RFC 3339, UTC: end of its last success.
+    pub last_success_at: Option<String>,
+    /// RFC 3339, UTC: from when on it is or will be overdue.
+    pub overdue_at: Option<String>,
+    /// What fired the present run.
+    pub trigger: Option<String>,
+    /// Tries of the present fire that failed.
+    pub attempt: u32,
+    /// Fires that wait.
+    pub pending: usize,
+    /// Fires in a row that ended in failure.
+    pub failures: u32,
+    /// Fires so far.
+    pub fires: u64,
+    /// Fires that were skipped.
+    pub skipped: u64,
+}
+
+/// One gauge.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct GaugeView {
+    /// Its name.
+    pub name: String,
+    /// Last value; `None` while it is unknown.
+    pub value: Option<f64>,
+    /// What it is.
+    pub level: Level,
+    /// Why it is at this level, in words; empty for `ok`.
+    pub reason: Option<String>,
+    /// RFC 3339, UTC: since when.
+    pub since: Option<String>,
+    /// RFC 3339, UTC: the last sample.
+    pub sampled_at: Option<String>,
+    /// RFC 3339, UTC: when the value changed last.
+    pub changed_at: Option<String>,
+}
+
+/// One gate.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GateView {
+    /// Its name.
+    pub name: String,
+    /// The gauge that closes it.
+    pub gauge: String,
+    /// Whether its members are paused.
+    pub closed: bool,
+    /// RFC 3339, UTC: since when it is closed.
+    pub since: Option<String>,
+    /// Why it is closed.
+    pub reason: Option<String>,
+    /// Names of its members.
+    pub members: Vec<String>,
 }
 
 /// End of a run, in short.

@@ -11,6 +11,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
+use eud_core::happened::Happened;
 use eud_core::view::Transition;
 
 use crate::clock;
@@ -69,6 +70,11 @@ impl Diary {
             "state",
             &format!("{} {} -> {}{reason}", t.unit, t.from, t.to),
         );
+    }
+
+    /// Something that is no change of a state.
+    pub(crate) fn happened(&self, happened: &Happened) {
+        self.write("event", &eud_core::happened::words(&happened.what));
     }
 
     /// A handle for keepers to write their last words to.

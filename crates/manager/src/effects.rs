@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use eud_core::Core;
 use eud_core::fleet::{Daemon, Probe, Unit, daemon_of};
+use eud_core::happened::Happened;
 use eud_core::io::{Accepted, Effect, Input, Reply, RunEvent, Ticket, Which};
 use eud_core::record::Generation;
 use eud_core::view::Transition;
@@ -146,7 +147,9 @@ impl Hands {
                 generation,
                 run,
                 replica,
+                fire,
             } => {
+                let _ = fire;
                 self.launch(
                     core,
                     RunKey {
@@ -187,6 +190,11 @@ impl Hands {
                 let limit = Duration::from_millis(timeout_ms);
                 self.probe(core, unit, generation, which, probe, limit);
             }
+            Effect::Sample { .. }
+            | Effect::Measure { .. }
+            | Effect::Watch { .. }
+            | Effect::DropBatches { .. } => {}
+            Effect::Happened(happened) => self.happened(&happened),
             Effect::Reply { ticket, reply } => self.reply(ticket, reply),
             Effect::Transition(transition) => self.transition(transition),
             Effect::Exit => return true,
@@ -254,6 +262,11 @@ impl Hands {
         };
         // Whoever asked may have gone.
         let _ = answer.send(result);
+    }
+
+    fn happened(&mut self, happened: &Happened) {
+        self.context.diary.happened(happened);
+        self.changed.notify_one();
     }
 
     fn transition(&mut self, transition: Transition) {

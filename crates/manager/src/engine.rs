@@ -219,7 +219,13 @@ impl Engine {
                 _ => None,
             })
             .collect();
-        let answers = |effect: &Effect| matches!(effect, Effect::Reply { .. });
+        // A fire is on the disk before its run begins, so that a power cut cannot double it.
+        let answers = |effect: &Effect| {
+            matches!(
+                effect,
+                Effect::Reply { .. } | Effect::Persist(Persist::Book(_) | Persist::Gate(_))
+            )
+        };
         let is_awaited = self.fleet.is_some() || self.out.iter().any(answers);
         loop {
             // Blocks this thread, which has nothing better to do: it is the engine's own.
@@ -323,6 +329,7 @@ impl Engine {
             Request::Signal(terms, signal) => Command::Signal(units(terms)?, signal_name(&signal)?),
             Request::Hold(terms, reason) => Command::Hold(units(terms)?, reason),
             Request::Release(terms) => Command::Release(units(terms)?),
+            Request::Trigger(terms) => Command::Trigger(units(terms)?),
             Request::Shutdown { keep_daemons } => Command::Shutdown { keep_daemons },
         })
     }

@@ -38,8 +38,10 @@ pub enum Request {
     Signal(Vec<String>, String),
     /// Stop and refuse to start.
     Hold(Vec<String>, String),
-    /// End a hold.
+    /// End a hold, or the pause of a job.
     Release(Vec<String>),
+    /// Fire jobs now.
+    Trigger(Vec<String>),
     /// End the manager.
     Shutdown {
         /// Leave the daemons running under their keepers.

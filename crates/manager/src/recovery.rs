@@ -124,6 +124,10 @@ pub(crate) async fn look(layout: &Layout, store: &Store) -> Result<Findings, Man
             next_generation: journal.next_generation.max(highest + 1),
             last_runs: journal.last_runs,
             runs: Vec::new(),
+            books: journal.books,
+            gates: journal.gates,
+            // Without it, a job that runs after each boot does not run after this one.
+            boot_id: eud_sys::process::boot_id().unwrap_or_default(),
         },
         ..Findings::default()
     };

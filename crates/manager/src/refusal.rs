@@ -22,6 +22,9 @@ pub(crate) fn words(refusal: &Refusal) -> String {
         Refusal::NotRunning { unit, state } => {
             format!("`{unit}` is {state}: it has no process to signal")
         }
+        Refusal::NotAJob { unit } => {
+            format!("`{unit}` is a service and is not triggered; start it with `eud start {unit}`")
+        }
         Refusal::ShuttingDown => "the manager is shutting down".to_owned(),
     }
 }

@@ -24,6 +24,7 @@ pub(crate) fn random(dice: &mut Dice) -> Fleet {
         profile: None,
         profiles: BTreeMap::new(),
         daemons,
+        ..Fleet::default()
     }
 }
 

@@ -242,6 +242,11 @@ impl History {
             Effect::Persist(_)
             | Effect::Signal { .. }
             | Effect::WatchLog { .. }
+            | Effect::Sample { .. }
+            | Effect::Measure { .. }
+            | Effect::Watch { .. }
+            | Effect::DropBatches { .. }
+            | Effect::Happened(_)
             | Effect::Transition(_)
             | Effect::Exit => {}
         }
@@ -340,6 +345,9 @@ impl History {
             next_generation,
             last_runs: last_runs.into_values().collect(),
             runs,
+            books: journal.books.values().cloned().collect(),
+            gates: journal.gates.values().cloned().collect(),
+            boot_id: String::new(),
         };
         self.checker.told.clear();
         self.core = Some(core);

@@ -7,7 +7,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use eud_core::fleet::Unit;
 use eud_core::io::Persist;
-use eud_core::record::{EndReason, ExitRecord, Generation, Intent, Ledger, RunId, RunRow, WallMs};
+use eud_core::record::{
+    Book, EndReason, ExitRecord, GateRow, Generation, Intent, Ledger, RunId, RunRow, WallMs,
+};
 
 /// What nobody waits for is on the disk after this time, in milliseconds.
 const SYNC_AFTER_MS: u64 = 20;
@@ -66,6 +68,8 @@ pub(crate) struct Journal {
     pub(crate) ledgers: BTreeMap<Unit, Ledger>,
     pub(crate) runs: BTreeMap<RunId, RunRow>,
     pub(crate) profile: Option<String>,
+    pub(crate) books: BTreeMap<String, Book>,
+    pub(crate) gates: BTreeMap<String, GateRow>,
     pub(crate) next_generation: Generation,
 }
 
@@ -76,6 +80,8 @@ enum Undo {
     Ledger(Unit, Option<Ledger>),
     Run(RunId, Option<RunRow>, Generation),
     Profile(Option<String>),
+    Book(String, Option<Book>),
+    Gate(String, Option<GateRow>),
 }
 
 impl Journal {
@@ -125,6 +131,16 @@ impl Journal {
                     profile.clone(),
                 ))]
             }
+            Persist::Book(book) => {
+                let old = self.books.insert(book.job.clone(), book.clone());
+                vec![Undo::Book(book.job.clone(), old)]
+            }
+            Persist::ForgetBook(job) => vec![Undo::Book(job.clone(), self.books.remove(job))],
+            Persist::Gate(row) => {
+                let old = self.gates.insert(row.gate.clone(), row.clone());
+                vec![Undo::Gate(row.gate.clone(), old)]
+            }
+            Persist::ForgetGate(gate) => vec![Undo::Gate(gate.clone(), self.gates.remove(gate))],
         }
     }
 
@@ -150,6 +166,8 @@ impl Journal {
                 put(&mut self.runs, run, old);
                 self.next_generation = next;
             }
+            Undo::Book(job, old) => put(&mut self.books, job, old),
+            Undo::Gate(gate, old) => put(&mut self.gates, gate, old),
             Undo::Profile(old) => self.profile = old,
         }
     }

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use eud_core::fleet::Fleet;
-use eud_core::record::{Generation, Intent, Ledger, RunRow};
+use eud_core::record::{Book, GateRow, Generation, Intent, Ledger, RunRow};
 use rusqlite::{Connection, OptionalExtension, Row};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -33,6 +33,10 @@ pub struct Journal {
     pub last_runs: Vec<RunRow>,
     /// Runs without an end, oldest first.
     pub open_runs: Vec<RunRow>,
+    /// Durable memory of jobs.
+    pub books: Vec<Book>,
+    /// Durable memory of gates.
+    pub gates: Vec<GateRow>,
 }
 
 /// The word that serde uses for a variant without fields.
@@ -155,6 +159,16 @@ fn journal(conn: &Connection) -> rusqlite::Result<Journal> {
             &format!("select {RUN_COLUMNS} from runs where exit is null order by generation"),
             run_row,
         )?,
+        books: collect(conn, "select book from books", |row| {
+            decode(0, &row.get::<_, String>(0)?)
+        })?,
+        gates: collect(conn, "select gate, closed_ms, reason from gates", |row| {
+            Ok(GateRow {
+                gate: row.get(0)?,
+                closed_ms: row.get(1)?,
+                reason: row.get(2)?,
+            })
+        })?,
     })
 }
 

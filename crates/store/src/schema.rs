@@ -13,7 +13,8 @@ use crate::error::{Result, StoreError};
 const APPLICATION_ID: i64 = 0x6575_6431;
 
 /// Step `n` leads from version `n` to `n + 1`.
-const STEPS: &[&str] = &["
+const STEPS: &[&str] = &[
+    "
     create table meta (
         key   text primary key,
         value text not null
@@ -50,7 +51,20 @@ const STEPS: &[&str] = &["
     ) strict, without rowid;
     create index runs_by_unit on runs (unit, generation);
     create index runs_open on runs (generation) where exit is null;
-"];
+",
+    "
+    create table books (
+        job  text primary key,
+        book text not null                  -- what is remembered of the job, as JSON
+    ) strict, without rowid;
+
+    create table gates (
+        gate      text primary key,
+        closed_ms integer,                  -- null: open
+        reason    text
+    ) strict, without rowid;
+",
+];
 
 /// Latest version known here.
 pub(crate) const VERSION: i64 = STEPS.len() as i64;

@@ -2,7 +2,7 @@
 
 use eud_core::fleet::Fleet;
 use eud_core::io::Persist;
-use eud_core::record::{ExitClass, ExitRecord, Intent, Ledger, RunRow};
+use eud_core::record::{ExitClass, ExitRecord, GateRow, Intent, Ledger, RunRow};
 use rusqlite::{Transaction, params};
 
 use crate::create::companion;
@@ -145,6 +145,19 @@ impl Store {
                             .execute([META_PROFILE])?;
                     }
                 },
+                Persist::Book(book) => {
+                    tx.prepare_cached("insert or replace into books (job, book) values (?1, ?2)")?
+                        .execute(params![book.job, json(book)?])?;
+                }
+                Persist::ForgetBook(job) => {
+                    tx.prepare_cached("delete from books where job = ?1")?
+                        .execute([job])?;
+                }
+                Persist::Gate(row) => put_gate(&tx, row)?,
+                Persist::ForgetGate(gate) => {
+                    tx.prepare_cached("delete from gates where gate = ?1")?
+                        .execute([gate])?;
+                }
             }
         }
         if let Some(fleet) = fleet {
@@ -225,6 +238,14 @@ fn put_ledger(tx: &Transaction<'_>, ledger: &Ledger) -> rusqlite::Result<()> {
         ledger.cooling,
         ledger.settled.as_ref().map(word),
     ])?;
+    Ok(())
+}
+
+fn put_gate(tx: &Transaction<'_>, row: &GateRow) -> rusqlite::Result<()> {
+    tx.prepare_cached(
+        "insert or replace into gates (gate, closed_ms, reason) values (?1, ?2, ?3)",
+    )?
+    .execute(params![row.gate, row.closed_ms, row.reason])?;
     Ok(())
 }
 

@@ -154,6 +154,8 @@ fn status_of(fleet: &str, mut daemons: Vec<DaemonView>) -> Status {
         }),
         summary,
         daemons,
+        gauges: Vec::new(),
+        gates: Vec::new(),
         problems: Vec::new(),
     }
 }

@@ -59,12 +59,13 @@ impl Ink {
 pub(crate) fn ink_of(state: State) -> Ink {
     match state {
         State::Ready => Ink::Green,
-        State::Up | State::Starting => Ink::Cyan,
+        State::Up | State::Running | State::Starting => Ink::Cyan,
+        State::Scheduled => Ink::Blue,
         State::Waiting | State::Stopping | State::Backoff | State::CoolDown | State::Degraded => {
             Ink::Yellow
         }
-        State::Failed | State::Unknown => Ink::Red,
-        State::Held => Ink::Magenta,
+        State::Failed | State::Overdue | State::Unknown => Ink::Red,
+        State::Held | State::Paused => Ink::Magenta,
         State::Done | State::Stopped => Ink::Dim,
     }
 }
@@ -80,6 +81,10 @@ pub(crate) fn glyph_of(state: State) -> char {
         State::Stopping => '▾',
         State::Backoff => '↻',
         State::CoolDown => '◷',
+        State::Running => '▶',
+        State::Scheduled => '◇',
+        State::Overdue => '!',
+        State::Paused => '‖',
         State::Failed => '✗',
         State::Unknown => '?',
         State::Held => '■',

@@ -146,6 +146,10 @@ fn predicate(state: State) -> &'static str {
         State::Stopping => "is still stopping",
         State::Stopped => "is stopped",
         State::Ready => "is ready",
+        State::Running => "is at work",
+        State::Scheduled => "waits for its next time",
+        State::Overdue => "is overdue",
+        State::Paused => "is paused",
         State::Done => "is done",
     }
 }

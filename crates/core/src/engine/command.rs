@@ -29,6 +29,7 @@ impl Core {
             Command::Signal(units, signal) => self.signal(&units, &signal, out),
             Command::Hold(units, reason) => self.hold(&units, &reason, now, out),
             Command::Release(units) => self.release(&units, now, out),
+            Command::Trigger(units) => self.trigger(&units, now, out),
         };
         let leaving = matches!(&done, Ok((_, true)));
         let reply = match done {

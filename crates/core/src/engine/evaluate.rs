@@ -175,6 +175,7 @@ impl Core {
             generation,
             run: run_id,
             replica,
+            fire: None,
         };
         let intent = Effect::Persist(Persist::RunIntent(row));
         if !forgotten {

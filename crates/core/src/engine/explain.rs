@@ -83,6 +83,10 @@ impl Core {
                 "`{name}` {reason}. It was restarted too often ({}) and cools down.",
                 times(view.restarts)
             ),
+            State::Running => format!("`{name}` is at work{since}."),
+            State::Scheduled => format!("`{name}` waits for its next time: {reason}."),
+            State::Overdue => format!("`{name}` is overdue{since}: {reason}."),
+            State::Paused => format!("`{name}` is paused{since}: {reason}."),
             State::Done => format!("`{name}` {reason} and is not to be restarted."),
             State::Failed => format!("`{name}` failed{since}: it {reason}."),
             State::Held => format!("`{name}` is held{since}: {reason}."),

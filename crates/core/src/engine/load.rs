@@ -49,6 +49,8 @@ impl Core {
             }
         }
         self.reindex();
+        self.load_gauges(now, out);
+        self.load_jobs(now, out);
         if self.up_called {
             self.apply_profile(now, &mut accepted, out);
         }
@@ -149,6 +151,8 @@ impl Core {
                 slot.last = Some(row);
             }
         }
+        self.recover_gauges(recovery.gates, now, out);
+        self.recover_jobs(recovery.books, recovery.boot_id, now, out);
         self.recover_ledgers(recovery.ledgers, now);
         self.recover_runs(recovery.runs, now, out);
         for slot in self.slots.values_mut() {

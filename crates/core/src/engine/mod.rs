@@ -46,6 +46,9 @@
 mod command;
 mod evaluate;
 mod explain;
+mod gauge;
+mod guard;
+mod job;
 mod load;
 mod policy;
 mod probe;
@@ -90,6 +93,9 @@ pub struct Core {
     watchers: BTreeMap<String, Vec<Unit>>,
     timers: BTreeSet<(u64, Unit)>,
     dirty: BTreeSet<Unit>,
+    jobs: job::Jobs,
+    gauges: gauge::Gauges,
+    guards: guard::Guards,
     next_generation: Generation,
     rng: Rng,
     shutting_down: bool,
@@ -109,6 +115,9 @@ impl Core {
             watchers: BTreeMap::new(),
             timers: BTreeSet::new(),
             dirty: BTreeSet::new(),
+            jobs: job::Jobs::default(),
+            gauges: gauge::Gauges::default(),
+            guards: guard::Guards::default(),
             next_generation: 1,
             rng: Rng::new(seed),
             shutting_down: false,
@@ -148,15 +157,39 @@ impl Core {
             } => {
                 self.on_probed(&unit, generation, which, outcome, now);
             }
+            Input::Changed { daemon, batch } => self.on_changed(&daemon, batch, now, out),
+            Input::Watching { daemon, problem } => self.on_watching(&daemon, problem, now, out),
+            Input::Sampled {
+                gauge,
+                number,
+                outcome,
+            } => self.on_sampled(&gauge, number, outcome, now, out),
+            Input::Measured {
+                unit,
+                generation,
+                usage,
+            } => self.on_measured(&unit, generation, usage, now, out),
             Input::Tick => {}
         }
         self.fire_timers(now, out);
+        self.tend_gauges(now, out);
+        self.tend_guards(now, out);
+        self.tend_jobs(now, out);
         self.settle(now, out);
     }
 
     /// Monotonic time at which [`Input::Tick`] is due; `None` when nothing waits for time.
     pub fn next_timeout(&self) -> Option<u64> {
-        self.timers.first().map(|(due, _)| *due)
+        let own = self.timers.first().map(|(due, _)| *due);
+        [
+            own,
+            self.jobs.next_timeout(),
+            self.gauges.next_timeout(),
+            self.guards.next_timeout(),
+        ]
+        .into_iter()
+        .flatten()
+        .min()
     }
 
     /// The fleet as last loaded.

@@ -137,7 +137,8 @@ impl Core {
                 })
             }
             State::Unknown => slot.run.as_ref()?.unreachable.clone(),
-            State::Up | State::Ready | State::Degraded => {
+            State::Scheduled | State::Overdue | State::Paused => self.job_reason(unit, now),
+            State::Up | State::Ready | State::Running | State::Degraded => {
                 self.running_reason(unit, slot.run.as_ref()?)
             }
         }
@@ -248,6 +249,8 @@ impl Core {
                 counts,
             },
             daemons,
+            gauges: self.gauge_views(now),
+            gates: self.gate_views(now),
             problems: Vec::new(),
         }
     }
@@ -292,6 +295,10 @@ impl Core {
             next_try_at: next_try,
             status_text: run.and_then(|run| run.status_text.clone()),
             blocked_on: self.blocked_on(unit),
+            job: self.job_view(unit, now),
+            guards: self.broken_guards(unit),
+            guarded_by: self.guarded_by(unit),
+            watch_problem: self.watch_problem(&slot.daemon.name),
         })
     }
 }

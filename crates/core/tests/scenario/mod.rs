@@ -245,6 +245,16 @@ fn line(effect: &Effect) -> Option<String> {
             ..
         } => Some(format!("refused {refusal:?}")),
         Effect::Exit => Some("exit".to_owned()),
+        Effect::Happened(happened) => Some(eud_core::happened::words(&happened.what)),
+        Effect::Sample { gauge, .. } => Some(format!("sample {gauge}")),
+        Effect::Measure { unit, .. } => Some(format!("measure {unit}")),
+        Effect::Watch { daemon, watch, .. } => {
+            let verb = if watch.is_some() { "watch" } else { "unwatch" };
+            Some(format!("{verb} {daemon}"))
+        }
+        Effect::DropBatches { daemon, batches } => {
+            Some(format!("drop {} of {daemon}", batches.join(", ")))
+        }
         Effect::Persist(_) | Effect::Probe { .. } | Effect::Reply { .. } => None,
     }
 }
