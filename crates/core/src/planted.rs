@@ -34,11 +34,17 @@ pub enum Planted {
     SummaryForgets,
     /// A probe's answer for an earlier generation counts.
     StaleProbe,
+    /// Fires that wait are not recorded.
+    PendingForgotten,
+    /// Times that were decided upon are not recorded.
+    CursorForgotten,
+    /// A fire whose run never started is over.
+    FireLostWithKeeper,
 }
 
 impl Planted {
     /// Every one.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 17] = [
         Self::StaleExit,
         Self::IntentForgotten,
         Self::ForgetManualStop,
@@ -53,5 +59,8 @@ impl Planted {
         Self::LimitIgnored,
         Self::SummaryForgets,
         Self::StaleProbe,
+        Self::PendingForgotten,
+        Self::CursorForgotten,
+        Self::FireLostWithKeeper,
     ];
 }

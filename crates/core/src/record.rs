@@ -185,6 +185,9 @@ pub struct Fire {
     pub retry_at_ms: Option<WallMs>,
     /// Batches of changed paths that it is about, as the shell named them.
     pub batches: Vec<String>,
+    /// A person stopped the job since: what a hand brought about does not go on either.
+    #[serde(default)]
+    pub revoked: bool,
 }
 
 /// What brought a fire about.
@@ -234,6 +237,8 @@ pub struct Book {
     pub boot_id: Option<String>,
     /// `after_up` has fired since it was brought up.
     pub up_fired: bool,
+    /// It succeeded since it was brought up.
+    pub up_done: bool,
     /// Fires that have not begun, oldest first.
     pub pending: Vec<Fire>,
     /// Fires whose run has begun, or is to be tried again, by unit.
@@ -252,6 +257,10 @@ pub struct Book {
     pub loops: u32,
     /// Why it fires no more until released. `None`: it does.
     pub paused: Option<String>,
+    /// That it is overdue was told, for its last success.
+    pub overdue_told: bool,
+    /// Batches that were dealt with last, oldest first: the shell may tell of them again.
+    pub handled: Vec<String>,
 }
 
 /// Durable memory of one gate.

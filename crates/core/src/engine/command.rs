@@ -52,6 +52,7 @@ impl Core {
             return (accepted, true);
         }
         self.shutting_down = true;
+        self.jobs_go_down(out);
         for (unit, slot) in &mut self.slots {
             // The next `up` is a fresh start: what was done or had failed runs again.
             if slot.ledger.settled.take().is_some() {
@@ -234,7 +235,7 @@ impl Core {
     }
 
     /// A person steps in: waits end, and counting begins anew.
-    fn forget_failures(&mut self, unit: &str, out: &mut Vec<Effect>) {
+    pub(crate) fn forget_failures(&mut self, unit: &str, out: &mut Vec<Effect>) {
         let Some(slot) = self.slots.get_mut(unit) else {
             return;
         };
@@ -271,6 +272,7 @@ impl Core {
                     .push((unit.clone(), "already down".to_owned()));
             }
             self.set_desired(unit, Desired::Down, true, now, out);
+            self.revoke_fires(unit, now, out);
             if !self.has(Planted::TimerIgnoresDesired) {
                 self.forget_failures(unit, out);
             }
@@ -394,6 +396,7 @@ impl Core {
             out.push(Effect::Persist(Persist::Intent(slot.intent.clone())));
             accepted.affected.push(unit.clone());
             self.up_called = true;
+            self.revoke_fires(unit, now, out);
             self.mark_around(unit);
         }
         accepted.affected.extend(self.running_dependents(units));
@@ -413,6 +416,10 @@ impl Core {
                 continue;
             };
             if slot.intent.hold.take().is_none() {
+                if self.unpause(unit, out) {
+                    accepted.affected.push(unit.clone());
+                    continue;
+                }
                 accepted
                     .unchanged
                     .push((unit.clone(), "not held".to_owned()));
@@ -421,6 +428,7 @@ impl Core {
             slot.intent.at_ms = now.wall_ms;
             out.push(Effect::Persist(Persist::Intent(slot.intent.clone())));
             accepted.affected.push(unit.clone());
+            self.unpause(unit, out);
             self.forget_failures(unit, out);
             self.mark_around(unit);
         }

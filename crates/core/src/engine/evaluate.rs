@@ -6,7 +6,7 @@
 
 use crate::engine::slot::{Run, Slot, Stopping};
 use crate::engine::{Core, LAUNCH_LIMIT_MS, STOP_SLACK_MS};
-use crate::fleet::Unit;
+use crate::fleet::{Kind, Unit};
 use crate::io::{Effect, Now, Persist};
 use crate::planted::Planted;
 use crate::record::{Desired, RunRow, Settled};
@@ -58,8 +58,21 @@ impl Core {
         let Some(slot) = self.slots.get(unit) else {
             return false;
         };
+        let is_job = slot.daemon.kind == Kind::Job;
+        let name = slot.daemon.name.clone();
+        if is_job {
+            self.tend_job(&name, now, out);
+        } else {
+            self.tend_watch(&name, out);
+        }
+        let Some(slot) = self.slots.get(unit) else {
+            return false;
+        };
         if slot.run.is_some() {
             return self.evaluate_running(unit, now, out);
+        }
+        if is_job && (slot.fire.is_none() || self.closed_gate(&name).is_some()) {
+            return false;
         }
         if slot.removed || slot.ledger.settled.is_some() || !self.may_run(unit) {
             if let Some(slot) = self.slots.get_mut(unit) {
@@ -175,7 +188,7 @@ impl Core {
             generation,
             run: run_id,
             replica,
-            fire: None,
+            fire: slot.fire.clone(),
         };
         let intent = Effect::Persist(Persist::RunIntent(row));
         if !forgotten {
@@ -186,7 +199,10 @@ impl Core {
 
     /// Whether it is wanted for its own sake.
     pub(crate) fn is_wanted(&self, slot: &Slot) -> bool {
-        slot.intent.desired == Desired::Up
+        let is_job = slot.daemon.kind == Kind::Job;
+        let by_hand = is_job && Self::is_by_hand(slot);
+        (slot.intent.desired == Desired::Up || by_hand)
+            && (is_job || self.closed_gate(&slot.daemon.name).is_none())
             && slot.intent.hold.is_none()
             && slot.daemon.enabled
             && !slot.removed
@@ -240,7 +256,11 @@ impl Core {
         if !slot.daemon.enabled {
             return Some("it is disabled".to_owned());
         }
-        if slot.intent.desired == Desired::Down {
+        if slot.superseded {
+            return Some("a newer fire takes its place".to_owned());
+        }
+        let is_job = slot.daemon.kind == Kind::Job;
+        if slot.intent.desired == Desired::Down && !(is_job && Self::is_by_hand(slot)) {
             let by_hand = slot.intent.manual;
             return Some(
                 if by_hand {
@@ -250,6 +270,9 @@ impl Core {
                 }
                 .to_owned(),
             );
+        }
+        if !is_job && let Some(closed) = self.closed_gate(&slot.daemon.name) {
+            return Some(closed);
         }
         if let Some(need) = self.unwanted_need(unit) {
             return Some(format!("`{need}`, which it needs, is not wanted"));
@@ -341,6 +364,9 @@ impl Core {
         let Some(slot) = self.slots.get(unit) else {
             return false;
         };
+        if slot.daemon.kind == Kind::Job {
+            return self.job_serves(&slot.daemon.name);
+        }
         match &slot.run {
             Some(run) if self.has(Planted::NeedOnlyUp) => run.pid.is_some(),
             Some(run) => run.serves(),

@@ -3,9 +3,10 @@
 //! Invariant: news of a generation other than the present run's changes nothing; each end is
 //! persisted once.
 
+use crate::engine::job::JobEnd;
 use crate::engine::slot::{Readiness, Run};
 use crate::engine::{Core, policy};
-use crate::fleet::{OnNeedLost, Probe, Unit, daemon_of};
+use crate::fleet::{Kind, OnNeedLost, Probe, Unit, daemon_of};
 use crate::io::{Effect, Notify, Now, Persist, RunEvent};
 use crate::planted::Planted;
 use crate::record::{EndReason, ExitClass, ExitRecord, Generation, RunRow, Settled};
@@ -136,6 +137,15 @@ impl Core {
             class: Some(class),
         }));
         let bounced = slot.bounce.take();
+        if slot.daemon.kind == Kind::Job {
+            let end = JobEnd {
+                class,
+                is_stopped: asked && !failed,
+                is_bounced: bounced.is_some(),
+                is_wanted: wanted,
+            };
+            return self.job_ended(unit, &record, end, now, out);
+        }
         let never_started = record.reason == EndReason::NeverStarted;
         if (asked && !failed) || !wanted {
             slot.cause =

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use crate::engine::Core;
 use crate::engine::evaluate::{Blocker, Hold};
 use crate::engine::slot::{Readiness, Run, Slot};
-use crate::fleet::Unit;
+use crate::fleet::{Kind, Unit};
 use crate::io::{Effect, Now};
 use crate::planted::Planted;
 use crate::record::{Desired, ExitClass, RunRow, Settled};
@@ -22,13 +22,25 @@ impl Core {
 
     pub(crate) fn state_of(&self, unit: &str, slot: &Slot) -> State {
         if let Some(run) = &slot.run {
-            return self.state_of_run(unit, run);
+            let is_job = slot.daemon.kind == Kind::Job;
+            return match self.state_of_run(unit, run) {
+                State::Up | State::Ready if is_job => State::Running,
+                state => state,
+            };
         }
         if slot.intent.hold.is_some() {
             return State::Held;
         }
-        if slot.intent.desired == Desired::Down || !slot.daemon.enabled || self.shutting_down {
+        let is_job = slot.daemon.kind == Kind::Job;
+        let is_up = slot.intent.desired == Desired::Up || (is_job && Self::is_by_hand(slot));
+        if !is_up || !slot.daemon.enabled || self.shutting_down {
             return State::Stopped;
+        }
+        if is_job {
+            return self.idle_state(unit, slot);
+        }
+        if self.closed_gate(&slot.daemon.name).is_some() {
+            return State::Paused;
         }
         match slot.ledger.settled {
             Some(Settled::Done) => return State::Done,
@@ -55,6 +67,7 @@ impl Core {
         let impaired = run.readiness == Readiness::Lost
             || run.log_blocked.is_some()
             || run.live.failures > 0
+            || !self.broken_guards(unit).is_empty()
             || self.lost_need(unit).is_some();
         match run.readiness {
             _ if impaired => State::Degraded,
@@ -113,12 +126,17 @@ impl Core {
                 .and_then(|row| row.exit.as_ref())
                 .map(words::ending)
         };
+        let is_job = slot.daemon.kind == Kind::Job;
         match self.state_of(unit, slot) {
             State::Stopped if self.shutting_down => None,
             State::Stopped if !slot.daemon.enabled => Some("disabled".to_owned()),
             State::Stopped if slot.intent.manual => Some("stopped by hand".to_owned()),
             State::Stopped => Some("not in the profile".to_owned()),
             State::Held => slot.intent.hold.clone(),
+            State::Waiting | State::Failed if is_job && slot.fire.is_none() => {
+                self.job_reason(unit, now)
+            }
+            State::Paused if !is_job => self.closed_gate(&slot.daemon.name),
             State::Done | State::Failed => ending(),
             State::Backoff | State::CoolDown => {
                 let due = slot.next_try_mono.unwrap_or(now.mono_ms);
@@ -154,6 +172,9 @@ impl Core {
         }
         if run.live.failures > 0 {
             return Some(format!("liveness: {}", said(&run.live.error)));
+        }
+        if let Some(guard) = self.broken_guards(unit).into_iter().next() {
+            return Some(guard);
         }
         if let Some(need) = self.lost_need(unit) {
             let state = self.in_words(&need);

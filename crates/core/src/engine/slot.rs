@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use crate::fleet::{Daemon, Probe};
-use crate::record::{Generation, Intent, Ledger, RunId, RunRow, WallMs};
+use crate::record::{Fire, Generation, Intent, Ledger, RunId, RunRow, WallMs};
 use crate::view::State;
 
 /// One unit.
@@ -22,6 +22,10 @@ pub(crate) struct Slot {
     pub(crate) run: Option<Run>,
     /// The run before.
     pub(crate) last: Option<RunRow>,
+    /// The fire that its present or next run belongs to, if it is a lane of a job.
+    pub(crate) fire: Option<Fire>,
+    /// A newer fire of the job takes the place of the present run.
+    pub(crate) superseded: bool,
     /// Asked to restart, and why; cleared at the end of the run.
     pub(crate) bounce: Option<String>,
     /// No longer declared: goes away when down.
@@ -58,6 +62,8 @@ impl Slot {
             },
             run: None,
             last: None,
+            fire: None,
+            superseded: false,
             bounce: None,
             removed: false,
             cause: "start".to_owned(),

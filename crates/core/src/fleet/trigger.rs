@@ -58,14 +58,14 @@ pub enum When {
     Cron {
         /// Five or six fields, or a nickname.
         expr: String,
-        /// IANA name; the machine's zone when absent.
+        /// IANA name; UTC when absent.
         zone: Option<String>,
     },
     /// A calendar expression; see [`crate::schedule`].
     Calendar {
         /// As in `OnCalendar=`.
         expr: String,
-        /// IANA name; the machine's zone when absent.
+        /// IANA name; UTC when absent.
         zone: Option<String>,
     },
     /// Again and again.
