@@ -1,5 +1,6 @@
 //! The state machine, scene by scene. Each test reads as the story it checks.
 
+#[expect(dead_code, reason = "other tests use the rest")]
 mod scenario;
 
 use eud_core::fleet::{LimitAction, Live, OnNeedLost, Probe, RestartMode};

@@ -5,7 +5,7 @@ use eud_core::fleet::{Daemon, Fleet, Probe, Ready};
 use eud_core::io::{
     Command, Effect, Input, Notify, Now, Persist, Recovery, Reply, RunEvent, Which,
 };
-use eud_core::record::{EndReason, ExitRecord, Intent, Ledger};
+use eud_core::record::{Book, EndReason, ExitRecord, Intent, Ledger};
 
 pub(crate) struct Script {
     pub(crate) core: Core,
@@ -13,6 +13,7 @@ pub(crate) struct Script {
     effects: Vec<Effect>,
     pub(crate) intents: Vec<Intent>,
     pub(crate) ledgers: Vec<Ledger>,
+    pub(crate) books: Vec<Book>,
 }
 
 /// A daemon without probes that needs these.
@@ -57,7 +58,10 @@ impl Script {
     pub(crate) fn up(daemons: impl IntoIterator<Item = Daemon>) -> Self {
         let mut script = Self::new();
         script.load(fleet(daemons));
-        script.give(Input::Recover(Box::default()));
+        script.give(Input::Recover(Box::new(Recovery {
+            boot_id: "this boot".into(),
+            ..Recovery::default()
+        })));
         script.effects.clear();
         script.command(Command::Up { profile: None });
         script
@@ -73,17 +77,21 @@ impl Script {
             effects: Vec::new(),
             intents: Vec::new(),
             ledgers: Vec::new(),
+            books: Vec::new(),
         }
     }
 
     /// A new core that recovers the intents and ledgers the old one persisted.
     pub(crate) fn crash_and_recover(&mut self, fleet: Fleet, recovery: Recovery) {
         let (intents, ledgers) = (self.intents.clone(), self.ledgers.clone());
+        let books = self.books.clone();
         self.core = Core::new(2);
         self.load(fleet);
         let recovery = Recovery {
             intents,
             ledgers,
+            books,
+            boot_id: "this boot".into(),
             next_generation: 100,
             ..recovery
         };
@@ -103,6 +111,10 @@ impl Script {
                 Effect::Persist(Persist::Ledger(ledger)) => {
                     self.ledgers.retain(|old| old.unit != ledger.unit);
                     self.ledgers.push(ledger.clone());
+                }
+                Effect::Persist(Persist::Book(book)) => {
+                    self.books.retain(|old| old.job != book.job);
+                    self.books.push(book.clone());
                 }
                 _ => {}
             }
@@ -203,6 +215,12 @@ impl Script {
     fn advance(&mut self, mono_ms: u64) {
         self.now.wall_ms += i64::try_from(mono_ms - self.now.mono_ms).unwrap_or(0);
         self.now.mono_ms = mono_ms;
+    }
+
+    /// The machine sleeps: no timer on the way.
+    pub(crate) fn sleep(&mut self, ms: u64) {
+        self.advance(self.now.mono_ms + ms);
+        self.give(Input::Tick);
     }
 
     /// What was asked of the world since the last look, one item a line.

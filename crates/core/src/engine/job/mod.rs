@@ -37,7 +37,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crate::engine::Core;
-use crate::fleet::{Daemon, Job, Kind, Unit, Watch};
+use crate::fleet::{Daemon, Job, Kind, Missed, Unit, Watch};
 use crate::happened::{Happened, What};
 use crate::io::{Accepted, Effect, Now, Persist, Refusal};
 use crate::planted::Planted;
@@ -46,6 +46,9 @@ use clock::{Begun, Clocks};
 
 /// Shortest and longest grace before a job is overdue, when it gives none.
 const OVERDUE_DEFAULT_MS: std::ops::RangeInclusive<i64> = 60_000..=86_400_000;
+
+/// A wall clock that moves this much against the other one was set.
+const STEP_MS: i64 = 500;
 
 /// What the core remembers of jobs and watches.
 #[derive(Debug, Clone, Default)]
@@ -226,7 +229,18 @@ impl Core {
 
     /// Handles what is due.
     pub(crate) fn tend_jobs(&mut self, now: Now, _out: &mut [Effect]) {
-        self.jobs.seen = now;
+        let seen = std::mem::replace(&mut self.jobs.seen, now);
+        let passed = i64::try_from(now.mono_ms.saturating_sub(seen.mono_ms)).unwrap_or(0);
+        let stepped = now
+            .wall_ms
+            .saturating_sub(seen.wall_ms)
+            .saturating_sub(passed);
+        if stepped.abs() > STEP_MS && seen.wall_ms != 0 {
+            let names: Vec<String> = self.jobs.jobs.keys().cloned().collect();
+            for name in names {
+                self.dirty.extend(self.replicas(&name).to_vec());
+            }
+        }
         self.jobs.begun_ms = self.jobs.begun_ms.min(now.wall_ms);
         // Registered again when they are looked at.
         while let Some((wake, name)) = self.jobs.wakes.first().cloned() {
@@ -293,7 +307,12 @@ impl Core {
         let due = slot.clocks.due(&mut slot.book, self.jobs.begun(), now);
         let made_up = due.fires.iter().filter(|(_, t)| *t == Trigger::Missed);
         if let Some((count, last_ms)) = due.missed {
-            let fires = u32::try_from(made_up.count()).unwrap_or(u32::MAX);
+            let fires = match slot.job.missed {
+                // What comes in time makes up for what did not.
+                Missed::RunOnce => due.fires.len().min(1),
+                Missed::RunAll { .. } | Missed::Skip => made_up.count(),
+            };
+            let fires = u32::try_from(fires).unwrap_or(u32::MAX);
             slot.tell(
                 What::JobMissed {
                     job: slot.book.job.clone(),
