@@ -41,6 +41,9 @@ const RETRY: Duration = Duration::from_secs(1);
 /// is writing lets those wait who start the next run.
 const SYNC_AFTER: Duration = Duration::from_millis(20);
 
+/// A wall clock that moves this much against the other one was set.
+const STEP_MS: i64 = 500;
+
 /// How the manager ended.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ExitOutcome {
@@ -95,13 +98,18 @@ pub(crate) struct Engine {
 }
 
 /// Waits until a time of the core's clock, which goes on while the machine sleeps. The runtime's
-/// does not: after a sleep this is late, by at most [`crate::HEARTBEAT_MS`]. For ever without a
-/// time.
+/// does not: after a sleep this is late, by at most [`crate::HEARTBEAT_MS`]. Ends earlier when the
+/// wall clock was set meanwhile, whether or not the system told. For ever without a time.
 async fn until(due_ms: Option<u64>) {
     let Some(due_ms) = due_ms else {
         return std::future::pending().await;
     };
+    let ahead_ms = |now: Now| now.wall_ms.saturating_sub(now.mono_ms.cast_signed());
+    let begun_ms = ahead_ms(clock::now());
     loop {
+        if (ahead_ms(clock::now()) - begun_ms).abs() > STEP_MS {
+            return;
+        }
         let wait_ms = due_ms.saturating_sub(clock::now().mono_ms);
         if wait_ms == 0 {
             return;

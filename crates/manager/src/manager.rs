@@ -301,6 +301,15 @@ fn spawn_tasks(
             diary.error(&format!("cannot collect children: {e}"));
         }
     });
+    let (inputs, diary) = (context.inputs.clone(), Arc::clone(&context.diary));
+    tasks.spawn(async move {
+        if let Err(e) = clock::watch_steps(inputs).await {
+            // It is noticed at the next heartbeat then.
+            diary.note(&format!(
+                "the system does not tell when its clock is set: {e}"
+            ));
+        }
+    });
     tasks.spawn(state_files::beat(handle.clone(), started_mono_ms));
     tasks.spawn(state_files::publish(handle.clone(), changed));
     let system = |source| ManagerError::System {

@@ -5,9 +5,9 @@
 use std::collections::BTreeMap;
 
 use eud_core::Core;
-use eud_core::fleet::{Fleet, Unit, daemon_of};
+use eud_core::fleet::{Fleet, Kind, Unit, daemon_of};
 use eud_core::io::{Effect, Now, Persist};
-use eud_core::record::{Desired, EndReason, Generation, RunId, Settled};
+use eud_core::record::{Desired, EndReason, Generation, RunId, Settled, Trigger};
 use eud_core::view::State;
 
 use crate::world::{Keeper, World};
@@ -81,12 +81,15 @@ impl Checker {
                 unit,
                 generation,
                 run,
+                fire,
                 ..
             } => {
-                let wanted =
-                    world.journal.intents.get(unit).is_some_and(|intent| {
-                        intent.desired == Desired::Up && intent.hold.is_none()
-                    });
+                let by_hand = fire.as_ref().is_some_and(|f| f.trigger == Trigger::Hand);
+                let intent = world.journal.intents.get(unit);
+                let wanted = match intent {
+                    Some(i) => (i.desired == Desired::Up || by_hand) && i.hold.is_none(),
+                    None => by_hand,
+                };
                 if !wanted {
                     return Err(format!("`{unit}` is launched and nobody wants it"));
                 }
@@ -144,6 +147,14 @@ impl Checker {
             .iter()
             .filter_map(|name| fleet.daemons.get(name))
         {
+            if need.kind == Kind::Job {
+                let book = world.journal.books.get(&need.name);
+                if book.is_none_or(|book| book.last_success_ms.is_none()) {
+                    let name = &need.name;
+                    return Err(format!("`{unit}` is launched before `{name}` did well"));
+                }
+                continue;
+            }
             for other in need.units() {
                 let told = self.told.get(&other);
                 let serves = told.is_some_and(|told| {
@@ -274,6 +285,10 @@ impl Checker {
                 State::Unknown => frozen(&daemon.name) && daemon.desired == Desired::Up,
                 State::Stopped | State::Held | State::Done | State::Failed => !lives,
                 State::Waiting => !lives && !daemon.blocked_on.is_empty(),
+                State::Running => lives,
+                State::Scheduled | State::Overdue => !lives,
+                // A job may be due at this very moment.
+                State::Starting | State::Stopping | State::Backoff => daemon.kind == Kind::Job,
                 _ => false,
             };
             if !ok {

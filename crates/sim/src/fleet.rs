@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use eud_core::fleet::{
-    Daemon, Fleet, LimitAction, Live, OnNeedLost, Probe, Ready, Restart, RestartMode, Stop,
+    Anchor, Daemon, Fleet, Job, Kind, LimitAction, Live, Missed, OnNeedLost, Overlap, Probe, Ready,
+    Restart, RestartMode, Retry, Stop, When,
 };
 
 use crate::dice::Dice;
@@ -71,7 +72,67 @@ fn daemon(dice: &mut Dice, name: &str, earlier: &[String]) -> Daemon {
     if dice.chance(25) {
         daemon.on_need_lost = OnNeedLost::Restart;
     }
+    if dice.chance(30) {
+        make_job(dice, &mut daemon);
+    }
     daemon
+}
+
+fn make_job(dice: &mut Dice, daemon: &mut Daemon) {
+    daemon.kind = Kind::Job;
+    daemon.live = None;
+    daemon.ready = None;
+    daemon.on_need_lost = OnNeedLost::Keep;
+    let every_ms = dice.range(3, 20) * 1_000;
+    let schedule = match dice.range(0, 9) {
+        0..4 => Some(When::Every {
+            every_ms,
+            from: Anchor::Clock,
+        }),
+        4 => Some(When::Every {
+            every_ms,
+            from: Anchor::End,
+        }),
+        5 => Some(When::Every {
+            every_ms,
+            from: Anchor::Start,
+        }),
+        6 => Some(When::Cron {
+            expr: format!("*/{} * * * * *", dice.range(3, 20)),
+            zone: None,
+        }),
+        7 => Some(When::AfterUp {
+            delay_ms: dice.range(0, 3_000),
+        }),
+        8 => Some(When::AfterBoot {
+            delay_ms: dice.range(0, 9_000),
+        }),
+        _ => None,
+    };
+    let overlap = match dice.range(0, 3) {
+        0 => Overlap::Skip,
+        1 => Overlap::QueueOne,
+        2 => Overlap::KillOld,
+        _ => Overlap::Allow,
+    };
+    daemon.replicas = if overlap == Overlap::Allow { 2 } else { 1 };
+    daemon.job = Some(Job {
+        schedules: schedule.into_iter().collect(),
+        jitter_ms: if dice.chance(30) { 2_000 } else { 0 },
+        missed: match dice.range(0, 2) {
+            0 => Missed::RunOnce,
+            1 => Missed::Skip,
+            _ => Missed::RunAll { max: 5 },
+        },
+        overlap,
+        start_within_ms: dice.chance(20).then_some(5_000),
+        retry: Retry {
+            limit: u32::try_from(dice.range(0, 2)).unwrap_or(0),
+            backoff_initial_ms: 1_000,
+            ..Retry::default()
+        },
+        ..Job::default()
+    });
 }
 
 fn restart(dice: &mut Dice) -> Restart {

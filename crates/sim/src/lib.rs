@@ -12,6 +12,7 @@
 mod check;
 mod dice;
 mod fleet;
+mod jobs;
 mod reference;
 mod run;
 mod shell;

@@ -15,6 +15,7 @@ use eud_core::record::{EndReason, Generation, RunId, WallMs};
 use crate::check::Checker;
 use crate::dice::Dice;
 use crate::fleet;
+use crate::jobs::JobChecker;
 use crate::reference::Reference;
 use crate::shell::Defect;
 use crate::world::{Keeper, World};
@@ -121,6 +122,9 @@ pub(crate) struct History {
     pub(crate) faults: bool,
     pub(crate) checker: Checker,
     pub(crate) reference: Reference,
+    pub(crate) jobs: JobChecker,
+    /// How often the machine was started.
+    pub(crate) boots: u64,
     pub(crate) pending: Option<Command>,
     pub(crate) planted: Option<Planted>,
     pub(crate) defect: Option<Defect>,
@@ -158,6 +162,8 @@ pub fn simulate(seed: u64, planting: Planting, keep_trace: bool) -> Outcome {
         faults: true,
         checker: Checker::default(),
         reference: Reference::default(),
+        jobs: JobChecker::default(),
+        boots: 1,
         pending: None,
         planted,
         defect,
@@ -234,6 +240,8 @@ impl History {
         let now = self.now();
         let core = self.core.as_ref().ok_or("no manager at the end")?;
         Checker::converged(&self.world, core, now)?;
+        self.jobs.none_lost(&self.fleet, &self.world)?;
+        self.jobs.judge(&self.fleet, &self.world, now.wall_ms)?;
         match self.reference.disagrees(&self.world.journal.intents) {
             Some(wrong) => Err(format!("at the end: {wrong}")),
             None => Ok(()),
@@ -402,6 +410,10 @@ impl History {
         run.alive = true;
         run.started_ms = Some(wall);
         let sick = self.sick.contains(&run.unit);
+        let (unit, fire) = (run.unit.clone(), run.fire.clone());
+        if let Some(fire) = &fire {
+            self.jobs.executes(&unit, fire)?;
+        }
         self.check_world()?;
         if self
             .world
@@ -412,8 +424,14 @@ impl History {
         {
             return Err(format!("{id} starts after its end was recorded"));
         }
-        if (moody || sick) && faults {
-            let life = if sick { life / 20 } else { life };
+        let is_job = fire.is_some();
+        // In good weather jobs are short and do well.
+        let (life, code) = match faults {
+            false => (life % 1_500, 0),
+            true if sick => (life / 20, code),
+            true => (life, code),
+        };
+        if is_job || ((moody || sick) && faults) {
             self.after(
                 life,
                 Event::CommandExits {
@@ -630,7 +648,7 @@ impl History {
             .flat_map(eud_core::fleet::Daemon::units)
             .collect();
         let unit = self.dice.pick(&units).clone();
-        match self.dice.range(0, 19) {
+        match self.dice.range(0, 21) {
             0..=2 => self.command(Command::Stop(vec![unit])),
             3..=6 => self.command(Command::Start(vec![unit])),
             7..=9 => self.command(Command::Restart(vec![unit])),
@@ -642,6 +660,7 @@ impl History {
             15 => self.power_cut(),
             16 => self.jump_clock(),
             17 | 18 => self.hurt_a_keeper(),
+            19 | 20 => self.command(Command::Trigger(vec![unit])),
             _ => self.shut_down(),
         }
     }
@@ -661,6 +680,7 @@ impl History {
             return Ok(());
         }
         self.checker.forgive_all();
+        self.jobs.forgive_all();
         self.fleet = fleet::edited(&mut self.dice, &self.fleet);
         self.deliver(Input::Load {
             fleet: Box::new(self.fleet.clone()),
@@ -682,6 +702,7 @@ impl History {
             // Restarts that were counted may be forgotten with it.
             self.checker.forgive_all();
         }
+        self.boots += 1;
         self.manager_dies()
     }
 
@@ -692,7 +713,13 @@ impl History {
             .pick(&[-24 * hour, -hour, -5_000, 5_000, hour, 24 * hour]);
         self.wall_offset += by;
         self.checker.forgive_all();
-        Ok(())
+        self.jobs.forgive_all();
+        // The system tells of it, or the next heartbeat notices.
+        if self.dice.chance(70) {
+            self.deliver(Input::Tick)
+        } else {
+            Ok(())
+        }
     }
 
     /// A keeper is killed, or stopped for a while.

@@ -6,10 +6,13 @@
 
 use eud_core::Core;
 use eud_core::fleet::Unit;
-use eud_core::io::{Effect, Fate, Input, Persist, RecoveredRun, Recovery, Reply, RunEvent};
-use eud_core::record::{EndReason, Generation, RunId, RunRow};
+use eud_core::io::{
+    Command, Effect, Fate, Input, Persist, RecoveredRun, Recovery, Reply, RunEvent,
+};
+use eud_core::record::{EndReason, Fire, Generation, RunId, RunRow};
 
 use crate::check::{Checker, Told};
+use crate::jobs::JobChecker;
 use crate::run::{Event, History};
 use crate::world::{Keeper, SimRun};
 
@@ -69,11 +72,20 @@ impl History {
             return self.manager_dies();
         }
         // Without anybody to answer, the disk is waited for only after the effects.
-        let is_awaited = others.iter().any(|e| matches!(e, Effect::Reply { .. })) || is_load;
+        let books = |e: &Effect| matches!(e, Effect::Persist(Persist::Book(_) | Persist::Gate(_)));
+        let is_awaited = others.iter().any(|e| matches!(e, Effect::Reply { .. }))
+            || persists.iter().any(books)
+            || is_load;
         let is_power_cut = dies && self.dice.chance(40);
         self.world.begin_batch(is_awaited, now.mono_ms);
         if !effects_first {
             self.commit(&persists)?;
+        }
+        // What happened is so from now on, whether or not somebody lives to tell of it.
+        for effect in &others {
+            if let Effect::Happened(happened) = effect {
+                self.jobs.happened(&happened.what);
+            }
         }
         let mut over = false;
         for (step, effect) in (1..).zip(others) {
@@ -140,6 +152,11 @@ impl History {
                 Checker::record_is_true(&self.world, &record.run)?;
             }
         }
+        for effect in persists {
+            if let Effect::Persist(Persist::RunEnded { record, .. }) = effect {
+                JobChecker::ended(&self.fleet, &self.world, record)?;
+            }
+        }
         Ok(())
     }
 
@@ -201,12 +218,15 @@ impl History {
                 unit,
                 generation,
                 run,
+                fire,
                 ..
             } => {
-                self.launch(unit, generation, run);
+                self.launch(unit, generation, run, fire);
             }
+
             Effect::Stop { generation, .. } => {
                 if let Some(run) = self.run_of(generation) {
+                    self.jobs.is_stopped(self.world.runs.get(&run));
                     let delay = self.latency(20);
                     self.after(delay, Event::StopArrives { run, epoch });
                 }
@@ -253,7 +273,7 @@ impl History {
         Ok(())
     }
 
-    fn launch(&mut self, unit: Unit, generation: Generation, run: RunId) {
+    fn launch(&mut self, unit: Unit, generation: Generation, run: RunId, fire: Option<Fire>) {
         let ready_in = if self.faults {
             self.dice.range(0, 4_000)
         } else {
@@ -265,6 +285,7 @@ impl History {
             generation,
             keeper: Keeper::Spawned,
             frozen: false,
+            fire,
             alive: false,
             tree_left: false,
             started_ms: None,
@@ -285,7 +306,12 @@ impl History {
     fn answered(&mut self, reply: Reply) -> Result<(), String> {
         let command = self.pending.take();
         if let (Reply::Accepted(_), Some(command)) = (reply, command) {
+            match &command {
+                Command::Restart(_) | Command::Shutdown { .. } => self.jobs.forgive_all(),
+                _ => {}
+            }
             for unit in self.reference.acknowledge(&self.fleet, &command) {
+                self.jobs.forgive(&unit);
                 self.checker.forgive(&unit);
             }
             if let Some(wrong) = self.reference.disagrees(&self.world.journal.intents) {
@@ -347,8 +373,11 @@ impl History {
             runs,
             books: journal.books.values().cloned().collect(),
             gates: journal.gates.values().cloned().collect(),
-            boot_id: String::new(),
+            boot_id: format!("boot {}", self.boots),
         };
+        if self.defect.is_none() {
+            self.jobs.none_lost(&self.fleet, &self.world)?;
+        }
         self.checker.told.clear();
         self.core = Some(core);
         let fleet = Box::new(self.fleet.clone());

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use eud_core::fleet::Unit;
 use eud_core::io::Persist;
 use eud_core::record::{
-    Book, EndReason, ExitRecord, GateRow, Generation, Intent, Ledger, RunId, RunRow, WallMs,
+    Book, EndReason, ExitRecord, Fire, GateRow, Generation, Intent, Ledger, RunId, RunRow, WallMs,
 };
 
 /// What nobody waits for is on the disk after this time, in milliseconds.
@@ -33,6 +33,8 @@ pub(crate) struct SimRun {
     pub(crate) keeper: Keeper,
     /// Stopped by SIGSTOP: holds everything, does nothing.
     pub(crate) frozen: bool,
+    /// The fire it belongs to, if it is a job's.
+    pub(crate) fire: Option<Fire>,
     /// The command is executing.
     pub(crate) alive: bool,
     /// Descendants outlive a killed keeper until somebody sweeps.

@@ -5,7 +5,7 @@
 //! Deliberately absent: time zones and calendars.
 
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 
 use rustix::time::{
     ClockId, Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec, clock_gettime,
@@ -84,6 +84,69 @@ impl Alarm {
 impl AsFd for Alarm {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.fd.as_fd()
+    }
+}
+
+/// A descriptor that becomes readable when the wall clock is set: timerfd_create(2),
+/// `TFD_TIMER_CANCEL_ON_SET`.
+#[derive(Debug)]
+pub struct SetWatch {
+    fd: OwnedFd,
+}
+
+impl SetWatch {
+    /// Watches from now on.
+    ///
+    /// # Errors
+    /// When there are no descriptors left.
+    pub fn new() -> io::Result<Self> {
+        let flags = TimerfdFlags::CLOEXEC | TimerfdFlags::NONBLOCK;
+        let watch = Self {
+            fd: timerfd_create(TimerfdClockId::Realtime, flags)?,
+        };
+        watch.arm()?;
+        Ok(watch)
+    }
+
+    /// Takes note, and watches on.
+    ///
+    /// # Errors
+    /// When the system does not allow it any more.
+    pub fn acknowledge(&self) -> io::Result<()> {
+        let mut count = [0u8; 8];
+        // That the clock was set is told as an error; anything else would be told again.
+        let _ = rustix::io::read(&self.fd, &mut count);
+        self.arm()
+    }
+
+    /// For a time that never comes.
+    fn arm(&self) -> io::Result<()> {
+        let zero = Timespec {
+            tv_sec: 0,
+            tv_nsec: 0,
+        };
+        let timer = Itimerspec {
+            it_interval: zero,
+            it_value: Timespec {
+                tv_sec: i64::from(i32::MAX) * 4,
+                tv_nsec: 0,
+            },
+        };
+        let flags = TimerfdTimerFlags::ABSTIME | TimerfdTimerFlags::CANCEL_ON_SET;
+        timerfd_settime(&self.fd, flags, &timer)?;
+        Ok(())
+    }
+}
+
+impl AsFd for SetWatch {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
+    }
+}
+
+impl AsRawFd for SetWatch {
+    fn as_raw_fd(&self) -> RawFd {
+        self.fd.as_raw_fd()
     }
 }
 

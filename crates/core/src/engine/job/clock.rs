@@ -103,6 +103,20 @@ impl Clocks {
             .any(|clock| matches!(clock, Clock::AfterUp(_)))
     }
 
+    /// Whether an interval begins with the end of a run.
+    pub(crate) fn counts_from_end(&self) -> bool {
+        let ends = |clock: &Clock| {
+            matches!(
+                clock,
+                Clock::Every {
+                    from: Anchor::End,
+                    ..
+                }
+            )
+        };
+        self.clocks.iter().any(ends)
+    }
+
     /// Times that have come since the cursor; moves the cursor.
     pub(crate) fn due(&self, book: &mut Book, begun: Begun<'_>, now: Now) -> Due {
         self.mind_steps(book, now.wall_ms);

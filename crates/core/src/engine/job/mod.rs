@@ -396,6 +396,10 @@ impl JobSlot {
     /// A fire comes to its end without having begun.
     fn skip(&mut self, fire: Fire, why: &str, now: Now, out: &mut Vec<Effect>) {
         self.book.skipped_total = self.book.skipped_total.saturating_add(1);
+        if self.clocks.counts_from_end() {
+            // Or it would be due again at once.
+            self.book.last_end_ms = Some(now.wall_ms);
+        }
         let what = What::JobSkipped {
             job: self.book.job.clone(),
             due_ms: fire.due_ms,
