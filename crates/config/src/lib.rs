@@ -11,6 +11,7 @@
 #[cfg(test)]
 mod agreement;
 mod check;
+mod check_times;
 mod check_values;
 mod checked;
 mod cycles;
@@ -19,11 +20,15 @@ mod document;
 mod expand;
 #[doc(hidden)]
 pub mod fuzz;
+mod gauges;
 mod include;
 mod keys;
+mod kinds;
 mod load;
 mod merge;
 mod model;
+mod model_gauge;
+mod model_job;
 mod profiles;
 mod reference;
 mod relations;
@@ -32,6 +37,7 @@ mod schema;
 mod source;
 mod starter;
 mod tables;
+mod triggers;
 mod values;
 mod words;
 
