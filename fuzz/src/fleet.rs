@@ -82,6 +82,7 @@ fn write(folder: &Path, bytes: &[u8]) {
 fn env(name: &str) -> Option<String> {
     match name {
         "HOME" => Some("/home/ada".into()),
+        "TZ" => Some("UTC".into()),
         "A" => Some("a b\u{1b}[31m".into()),
         _ => None,
     }

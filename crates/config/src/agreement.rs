@@ -134,7 +134,8 @@ fn load_text(folder: &Path, text: &str) -> Result<Fleet, Invalid> {
     // Some file systems write a truncated file to the disk at once; a new one costs nothing.
     let _ = std::fs::remove_file(&path);
     std::fs::write(&path, text).unwrap();
-    let mut fleet = load(&path, &|_| None)?.fleet;
+    let env = |name: &str| (name == "TZ").then(|| "UTC".to_owned());
+    let mut fleet = load(&path, &env)?.fleet;
     for daemon in fleet.daemons.values_mut() {
         daemon.origin = Origin::default();
     }

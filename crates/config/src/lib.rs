@@ -6,7 +6,8 @@
 //! Invariants: no input makes it panic; a fleet that is returned satisfies what [`eud_core::fleet`]
 //! promises; values of secrets are never read.
 //! Deliberately absent: anything that depends on the state of the machine, such as whether a user,
-//! a program or a port exists; network; writing files.
+//! a program or a port exists, but for its time zone and the zones it knows; network; writing
+//! files.
 
 #[cfg(test)]
 mod agreement;
@@ -40,6 +41,7 @@ mod tables;
 mod triggers;
 mod values;
 mod words;
+mod zone;
 
 pub use diagnostic::{Code, Diagnostic, Invalid, Place, Severity, Span, summary};
 pub use load::{FILE_NAME, Loaded, find, load};

@@ -22,11 +22,12 @@ use crate::include::{self, BYTES_MAX, Contents, DEPTH_MAX, FILES_MAX};
 use crate::keys::Type;
 use crate::kinds;
 use crate::merge;
-use crate::model;
+use crate::model::{self, Place};
 use crate::profiles::{Profile, Profiles};
 use crate::relations::{self, Declarations, Declared};
 use crate::source::{At, Draft, Report, Sources, quoted};
 use crate::tables::{DAEMON, ROOT};
+use crate::zone::MachineZone;
 use crate::{gauges as gauge_relations, triggers};
 
 /// A fleet that may be run.
@@ -62,6 +63,7 @@ pub fn load(path: &Path, env: &dyn Fn(&str) -> Option<String>) -> Result<Loaded,
         documents: Vec::new(),
         broken: false,
         state: state_folder(folder, env),
+        zone: MachineZone::new(env),
     };
     loader.main_file(&path);
     let fleet_folder = folder.to_string_lossy().into_owned();
@@ -95,6 +97,9 @@ pub fn load(path: &Path, env: &dyn Fn(&str) -> Option<String>) -> Result<Loaded,
         }
     }
     let refused = loader.report.has_errors();
+    if !refused {
+        triggers::zone(&parts.daemons, &loader.zone, &mut loader.report);
+    }
     let diagnostics = loader.report.finish(&loader.sources);
     if refused {
         return Err(Invalid {
@@ -177,6 +182,7 @@ struct Loader<'a> {
     broken: bool,
     /// The state folder, if it is known.
     state: Option<String>,
+    zone: MachineZone<'a>,
 }
 
 impl Loader<'_> {
@@ -573,7 +579,16 @@ impl Loader<'_> {
         let at = entry.key_at;
         let kind = self.kind(entry);
         let table = self.daemon_table(&entry.key, kind, entry, defaults);
-        let daemon = model::daemon(&entry.key, kind, &table, folder, self.origin(at));
+        let daemon = model::daemon(
+            &entry.key,
+            kind,
+            &table,
+            &Place {
+                folder,
+                zone: &self.zone,
+            },
+            self.origin(at),
+        );
         model::contradictions(&daemon, &table, at, &mut self.report);
         triggers::contradictions(&daemon, &table, self.state.as_deref(), &mut self.report);
         Declared { at, table, daemon }

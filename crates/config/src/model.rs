@@ -13,7 +13,16 @@ use eud_core::fleet::{
 use crate::checked::{Checked, Item, Val, ints};
 use crate::diagnostic::Code;
 use crate::source::{At, Draft, Report};
+use crate::zone::MachineZone;
 use crate::{model_gauge, model_job};
+
+/// Where the fleet is.
+pub(crate) struct Place<'a> {
+    /// Folder of the main file.
+    pub(crate) folder: &'a str,
+    /// Zone of schedules that name none.
+    pub(crate) zone: &'a MachineZone<'a>,
+}
 
 /// Builds a daemon. What its table lacks because it was wrong gets the default; the fleet is
 /// refused anyway.
@@ -21,7 +30,7 @@ pub(crate) fn daemon(
     name: &str,
     kind: Kind,
     table: &Checked,
-    folder: &str,
+    place: &Place<'_>,
     origin: Origin,
 ) -> Daemon {
     let is_job = kind == Kind::Job;
@@ -38,7 +47,7 @@ pub(crate) fn daemon(
             Kind::Service => table.count("replicas").unwrap_or(1),
             Kind::Job => model_job::replicas(table),
         },
-        exec: exec(table, folder),
+        exec: exec(table, place.folder),
         restart: Restart {
             // What follows an end of a job is its triggers' affair.
             mode: match kind {
@@ -63,7 +72,7 @@ pub(crate) fn daemon(
         writes: list(table, "writes"),
         timeout_ms: table.amount("timeout"),
         log: table.table("log").map(log).unwrap_or_default(),
-        job: is_job.then(|| model_job::job(table)),
+        job: is_job.then(|| model_job::job(table, place.zone)),
         watch: table
             .get("watch")
             .and_then(|item| model_job::watch(kind, item)),

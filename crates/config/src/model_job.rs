@@ -12,14 +12,15 @@ use jiff::tz::TimeZone;
 
 use crate::check_times::instant_ms;
 use crate::checked::{Checked, Item, Val, texts};
+use crate::zone::MachineZone;
 
 /// A job. A table that is absent or wrong gives a job without times.
-pub(crate) fn job(table: &Checked) -> Job {
+pub(crate) fn job(table: &Checked, machine: &MachineZone<'_>) -> Job {
     let none = Checked::default();
     let schedule = table.table("schedule").unwrap_or(&none);
     let default = Job::default();
     Job {
-        schedules: schedules(table, schedule),
+        schedules: schedules(table, schedule, machine),
         jitter_ms: schedule.amount("jitter").unwrap_or(default.jitter_ms),
         missed: missed(schedule),
         overlap: overlap(table, schedule).0,
@@ -39,14 +40,20 @@ pub(crate) fn replicas(table: &Checked) -> u32 {
     overlap(table, table.table("schedule").unwrap_or(&none)).1
 }
 
-fn schedules(table: &Checked, schedule: &Checked) -> Vec<When> {
-    let zone = schedule.text("tz").map(str::to_owned);
+fn schedules(table: &Checked, schedule: &Checked, machine: &MachineZone<'_>) -> Vec<When> {
     if let Some(text) = table.text("schedule") {
         return vec![match text {
             "once" => When::AfterUp { delay_ms: 0 },
-            expr => cron(expr, None),
+            "@reboot" => cron(text, None),
+            expr => cron(expr, machine.name()),
         }];
     }
+    let given = schedule.text("tz").map(str::to_owned);
+    let zoned = ["cron", "calendar", "launchd"].into_iter();
+    let zone = match zoned.filter(|key| schedule.get(key).is_some()).count() {
+        0 => None,
+        _ => given.clone().or_else(|| machine.name()),
+    };
     let mut whens: Vec<When> = Vec::new();
     for (expr, _) in schedule.texts("cron") {
         whens.push(cron(&expr, zone.clone()));
@@ -67,13 +74,15 @@ fn schedules(table: &Checked, schedule: &Checked) -> Vec<When> {
         whens.push(When::Every { every_ms, from });
     }
     let times = schedule.texts("at");
-    let meant = zone.as_deref().and_then(|name| TimeZone::get(name).ok());
-    let meant = meant.unwrap_or_else(TimeZone::system);
-    let times: BTreeSet<i64> = times
-        .iter()
-        .filter_map(|(text, _)| instant_ms(text, &meant))
-        .collect();
-    whens.extend(times.into_iter().map(|at_ms| When::At { at_ms }));
+    if !times.is_empty() {
+        let meant = given.and_then(|name| TimeZone::get(&name).ok());
+        let meant = meant.unwrap_or_else(|| machine.zone());
+        let times = times
+            .iter()
+            .filter_map(|(text, _)| instant_ms(text, &meant));
+        let times: BTreeSet<i64> = times.collect();
+        whens.extend(times.into_iter().map(|at_ms| When::At { at_ms }));
+    }
     if let Some(delay_ms) = schedule.amount("after_boot") {
         whens.push(When::AfterBoot { delay_ms });
     }
@@ -129,8 +138,6 @@ fn overlap(table: &Checked, schedule: &Checked) -> (Overlap, u32) {
             "kill-old" => (Overlap::KillOld, 1),
             _ => (Overlap::Skip, 1),
         },
-        // A change that is skipped would stay without a run until the next change.
-        _ if table.get("watch").is_some() => (Overlap::QueueOne, 1),
         _ => (Overlap::Skip, 1),
     }
 }

@@ -5,14 +5,16 @@
 
 use std::path::Path;
 
-use eud_core::fleet::{Daemon, Kind, Watch};
+use eud_core::fleet::{Daemon, Kind, Watch, When};
 use eud_core::schedule::Schedule;
 use jiff::tz::TimeZone;
 
 use crate::checked::{Checked, Item, Val};
 use crate::diagnostic::Code;
 use crate::model_job::{launchd, tables};
+use crate::relations::Declarations;
 use crate::source::{At, Draft, Report};
+use crate::zone::MachineZone;
 
 /// Reports what contradicts itself. `state` is where the manager keeps its files, if that is known.
 pub(crate) fn contradictions(
@@ -34,6 +36,26 @@ pub(crate) fn contradictions(
     if let (Some(watch), Some(item)) = (&daemon.watch, table.get("watch")) {
         roots(item, state, report);
         debounce(watch, item, report);
+    }
+}
+
+/// Warns once of times that are meant in a zone without a name, and so are taken in UTC.
+pub(crate) fn zone(all: &Declarations, machine: &MachineZone<'_>, report: &mut Report) {
+    let unnamed = |when: &When| {
+        matches!(
+            when,
+            When::Cron { zone: None, .. } | When::Calendar { zone: None, .. }
+        )
+    };
+    let in_utc = all.values().find(|declared| {
+        let job = declared.daemon.job.iter();
+        job.flat_map(|job| &job.schedules).any(unnamed)
+    });
+    let at = in_utc.and_then(|declared| declared.table.at("schedule"));
+    if let (Some(at), None) = (at, machine.name()) {
+        let message = "these times are in UTC: this machine's time zone has no name";
+        let draft = Draft::warning(Code::UnknownZone, at, message);
+        report.push(draft.help("name the zone that is meant: `tz = \"Europe/Oslo\"`"));
     }
 }
 

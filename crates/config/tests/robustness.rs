@@ -22,6 +22,7 @@ const JOBS: &str = include_str!("good/jobs.toml");
 fn env(name: &str) -> Option<String> {
     match name {
         "HOME" => Some("/home/ada".into()),
+        "TZ" => Some("UTC".into()),
         "A" => Some("a b\u{1b}[31m".into()),
         _ => None,
     }

@@ -294,9 +294,10 @@ pub(crate) static DAEMON: TableSpec = TableSpec {
             "overlap",
             OVERLAP_FORMS,
             "\"kill-old\"",
-            "The same as `schedule.overlap`, for jobs without a schedule too. Default: `skip`; \
-             for a job with a `watch` `queue-one`, so that no change is left without a run.",
+            "The same as `schedule.overlap`, for jobs without a schedule too. Changes of watched \
+             paths are never skipped.",
         )
+        .or("\"skip\"")
         .own(),
         key(
             "retry",
