@@ -12,9 +12,11 @@ use std::path::Path;
 
 use eud_config::{Diagnostic, Loaded, Place, Severity, Sources, load, render};
 use eud_core::Core;
-use eud_core::fleet::Fleet;
+use eud_core::fleet::{Fleet, Kind, When};
 use eud_core::io::{Command, Input, Now};
+use eud_core::schedule::Schedule;
 use eud_core::select;
+use jiff::tz::TimeZone;
 
 use crate::scratch;
 
@@ -80,6 +82,7 @@ fn write(folder: &Path, bytes: &[u8]) {
 fn env(name: &str) -> Option<String> {
     match name {
         "HOME" => Some("/home/ada".into()),
+        "TZ" => Some("UTC".into()),
         "A" => Some("a b\u{1b}[31m".into()),
         _ => None,
     }
@@ -173,6 +176,60 @@ fn promises(fleet: &Fleet) {
         assert!(select::profile_units(fleet, Some(name)).is_ok());
     }
     assert!(select::profile_units(fleet, fleet.profile.as_deref()).is_ok());
+    promises_of_triggers(fleet);
+}
+
+/// What `eud_core::fleet` says of jobs, gauges and gates.
+fn promises_of_triggers(fleet: &Fleet) {
+    let at_least_a_second = |ms: u64| assert!(ms >= 1_000);
+    for daemon in fleet.daemons.values() {
+        assert_eq!(daemon.job.is_some(), daemon.kind == Kind::Job);
+        let job = daemon.job.iter();
+        for when in job.clone().flat_map(|job| &job.schedules) {
+            let zone = |name: &Option<String>| match name {
+                Some(name) => TimeZone::get(name).expect("a zone that was known is known"),
+                None => TimeZone::UTC,
+            };
+            match when {
+                When::Cron { expr, zone: name } => {
+                    Schedule::cron(expr, zone(name)).expect("it was parsed");
+                }
+                When::Calendar { expr, zone: name } => {
+                    Schedule::calendar(expr, zone(name)).expect("it was parsed");
+                }
+                When::Every { every_ms, .. } => at_least_a_second(*every_ms),
+                When::At { .. } | When::AfterBoot { .. } | When::AfterUp { .. } => {}
+            }
+        }
+        for job in job {
+            let triggers = job.gauges.iter().map(|trigger| &trigger.gauge);
+            let conditions = job.only_when.iter().map(|condition| &condition.gauge);
+            for gauge in triggers.chain(conditions) {
+                assert!(fleet.gauges.contains_key(gauge));
+            }
+        }
+        if let Some(watch) = &daemon.watch {
+            assert!(!watch.paths.is_empty() && !watch.events.is_empty());
+            assert!(watch.debounce_ms <= watch.debounce_max_ms);
+            for path in &watch.paths {
+                assert!(Path::new(path).is_absolute() && path != "/");
+            }
+        }
+    }
+    for (name, gauge) in &fleet.gauges {
+        assert_eq!(name, &gauge.name);
+        for limit in [gauge.warn, gauge.over].iter().flatten() {
+            assert!(limit.clear.0 <= limit.at.0);
+        }
+        assert!(gauge.under.is_none_or(|limit| limit.clear.0 >= limit.at.0));
+    }
+    for (name, gate) in &fleet.gates {
+        assert_eq!(name, &gate.name);
+        assert!(fleet.gauges.contains_key(&gate.gauge));
+        assert!(!gate.members.is_empty() && !gate.closes_at.is_empty());
+        let known = |member: &String| fleet.daemons.contains_key(member);
+        assert!(gate.members.iter().all(known));
+    }
 }
 
 /// The core takes it, is brought up, and counts right.

@@ -29,15 +29,78 @@ fn place(spec: &TableSpec) -> (&'static str, &'static [(&'static str, &'static s
         "notify" => ("[daemons.x.ready.notify]", &[]),
         "log" => ("[daemons.x.log]", &[]),
         "a secret" => ("[daemons.x.env.S]", &[("env", "\"BASE\"")]),
+        "schedule" => ("[daemons.x.schedule]", &[("cron", "\"0 1 * * *\"")]),
+        "launchd" => ("[daemons.x.schedule.launchd]", &[]),
+        "missed" => (
+            "[daemons.x.schedule]\nevery = \"1h\"\n[daemons.x.schedule.missed]",
+            &[("run_all", "5")],
+        ),
+        "overlap" => ("[daemons.j.overlap]", &[("allow", "2")]),
+        "retry" => ("[daemons.j.retry]", &[("limit", "1")]),
+        "retry.backoff" => (
+            "[daemons.j.retry]\nlimit = 1\n[daemons.j.retry.backoff]",
+            &[],
+        ),
+        "on_gauge" => ("[daemons.j.on_gauge]", &[("gauge", "\"g1\"")]),
+        "only_when" => (
+            "[daemons.j.only_when]",
+            &[("gauge", "\"g1\""), ("below", "10")],
+        ),
+        "watch" => ("[daemons.x.watch]", &[("paths", "\"base\"")]),
+        "guards" => ("[daemons.x.guards]", &[]),
+        "memory" => ("[daemons.x.guards.memory]", &[("max", "\"2GB\"")]),
+        "cpu" => ("[daemons.x.guards.cpu]", &[("max", "\"200%\"")]),
+        "silent_for" => ("[daemons.x.guards.silent_for]", &[("max", "\"2h\"")]),
+        "heartbeat" => ("[daemons.x.guards.heartbeat]", &[("file", "\"base\"")]),
+        "log_rate" => ("[daemons.x.guards.log_rate]", &[("max", "\"3MB\"")]),
+        "a gauge" => ("[gauges.x]", &[("files", "\"base\"")]),
+        "files" => ("[gauges.x.files]", &[("glob", "\"base\"")]),
+        "sqlite" => (
+            "[gauges.x.sqlite]",
+            &[("db", "\"base\""), ("query", "\"base\"")],
+        ),
+        "http" => ("[gauges.x.http]", &[("url", "\"http://base/\"")]),
+        "machine" => ("[gauges.x.machine]", &[("disk", "\"base\"")]),
+        "a limit" => (
+            "[gauges.x]\nfiles = \"base\"\n[gauges.x.over]",
+            &[("at", "500")],
+        ),
+        "a gate" => ("[gates.x]", &[("gauge", "\"g1\""), ("members", "[\"j\"]")]),
         name => panic!("table {name} has no place in this test"),
     }
 }
 
+/// A gauge with these comes to every level.
+const LEVELS: &str = "warn = 4\nover = 5\nunder = 1\nfrozen = \"1h\"\n";
+
 /// A file with `key = value` in the table; `None` leaves only what must be there.
 fn document(spec: &TableSpec, pair: Option<(&str, &str)>) -> String {
+    let with = pair.map(|(key, _)| companion(spec, key));
+    document_with(spec, pair, with.unwrap_or_default())
+}
+
+/// What a key means something together with.
+fn companion(spec: &TableSpec, key: &str) -> &'static [(&'static str, &'static str)] {
+    match (spec.name, key) {
+        ("schedule", "from") => &[("every", "\"9h\"")],
+        ("a gauge", "cwd" | "env") => &[("command", "\"base\"")],
+        ("a daemon", "only_when" | "overlap" | "retry") => &[("kind", "\"job\"")],
+        _ => &[],
+    }
+}
+
+/// The same with what else there must be.
+fn document_with(spec: &TableSpec, pair: Option<(&str, &str)>, with: &[(&str, &str)]) -> String {
     let (header, base) = place(spec);
     let mut lines = vec![header.to_owned()];
     let given = pair.map(|(key, _)| key);
+    let chosen = with.first().map(|(key, _)| *key);
+    let given = given
+        .into_iter()
+        .chain(chosen)
+        .find(|key| spec.one_of.contains(key))
+        .or(given);
+    lines.extend(with.iter().map(|(key, value)| format!("{key} = {value}")));
     for (key, value) in base {
         let replaced = given.is_some_and(|given| spec.one_of.contains(&given));
         if given != Some(key) && !replaced {
@@ -53,6 +116,12 @@ fn document(spec: &TableSpec, pair: Option<(&str, &str)>) -> String {
     }
     if !(root && given == Some("daemons")) {
         lines.push("[daemons.web]\ncommand = \"web\"".into());
+        lines.push("[daemons.j]\ncommand = \"job\"\nkind = \"job\"".into());
+    }
+    if !(root && matches!(given, Some("gauges"))) {
+        for name in ["g", "g1", "g2"] {
+            lines.push(format!("[gauges.{name}]\nfiles = \"{name}\"\n{LEVELS}"));
+        }
     }
     if !root {
         lines.push("[profiles]\nsmall = [\"web\"]".into());
@@ -65,9 +134,16 @@ fn load_text(folder: &Path, text: &str) -> Result<Fleet, Invalid> {
     // Some file systems write a truncated file to the disk at once; a new one costs nothing.
     let _ = std::fs::remove_file(&path);
     std::fs::write(&path, text).unwrap();
-    let mut fleet = load(&path, &|_| None)?.fleet;
+    let env = |name: &str| (name == "TZ").then(|| "UTC".to_owned());
+    let mut fleet = load(&path, &env)?.fleet;
     for daemon in fleet.daemons.values_mut() {
         daemon.origin = Origin::default();
+    }
+    for gauge in fleet.gauges.values_mut() {
+        gauge.origin = Origin::default();
+    }
+    for gate in fleet.gates.values_mut() {
+        gate.origin = Origin::default();
     }
     Ok(fleet)
 }
@@ -114,7 +190,8 @@ fn json(text: &str) -> Value {
 #[test]
 fn every_key_is_accepted_and_changes_the_model() {
     each_key(|folder, whole, spec, key| {
-        let base = load_text(folder, &document(spec, None)).unwrap();
+        let with = companion(spec, key.name);
+        let base = load_text(folder, &document_with(spec, None, with)).unwrap();
         let text = document(spec, Some((key.name, example(key))));
         match load_text(folder, &text) {
             Ok(fleet) => assert_ne!(fleet, base, "{}.{} changes nothing", spec.name, key.name),
@@ -131,7 +208,8 @@ fn every_key_is_accepted_and_changes_the_model() {
 fn every_default_is_the_default_of_the_model() {
     each_key(|folder, _, spec, key| {
         if !key.default.is_empty() {
-            let base = load_text(folder, &document(spec, None)).unwrap();
+            let with = companion(spec, key.name);
+            let base = load_text(folder, &document_with(spec, None, with)).unwrap();
             let text = document(spec, Some((key.name, key.default)));
             assert_eq!(
                 load_text(folder, &text).unwrap(),
@@ -149,7 +227,8 @@ fn every_daemon_key_is_inherited_or_refused_as_a_default() {
     let folder = tempfile::tempdir().unwrap();
     let file = |defaults: &str, own: &str| {
         let web = "[daemons.web]\ncommand = \"web\"\n";
-        format!("[defaults]\n{defaults}\n[daemons.x]\n{own}\ncommand = \"x\"\n{web}")
+        let gauge = format!("[gauges.g]\nfiles = \"g\"\n{LEVELS}");
+        format!("[defaults]\n{defaults}\n[daemons.x]\n{own}\ncommand = \"x\"\n{web}{gauge}")
     };
     for key in DAEMON.keys {
         let pair = format!("{} = {}", key.name, key.example);

@@ -69,6 +69,7 @@ impl Checker<'_> {
                 checked.entries.push((key.name, item));
             }
         }
+        self.required(owner, at, table, spec, hinted);
         self.exactly_one(owner, at, table, spec, hinted);
         checked
     }
@@ -127,6 +128,24 @@ impl Checker<'_> {
                 .help(format!("known keys: {}", names.join(", "))),
         });
         hinted
+    }
+
+    fn required(
+        &mut self,
+        owner: &str,
+        at: At,
+        table: &Table,
+        spec: &'static TableSpec,
+        hinted: bool,
+    ) {
+        let missing = |key: &&&str| table.get(key).is_none();
+        let missing: Vec<&str> = spec.required.iter().filter(missing).copied().collect();
+        if missing.is_empty() || hinted {
+            return;
+        }
+        let list = alternatives(&missing).replace(" or ", " and ");
+        let message = format!("{owner} has no {}", list.replace(" and ", " and no "));
+        self.error(Code::Missing, at, message, format!("give {list}"));
     }
 
     fn exactly_one(
@@ -292,15 +311,28 @@ impl Checker<'_> {
             Type::Resource => self
                 .parsed(key, node, BadValue, "resource", values::resource)
                 .map(Val::Text),
+            Type::Cron => self.cron(key, node, false).map(Val::Text),
+            Type::Moment => self.cron(key, node, true).map(Val::Text),
+            Type::Calendar => self.calendar(key, node).map(Val::Text),
+            Type::Zone => self.zone(key, node).map(Val::Text),
+            Type::Instant => self.instant(key, node).map(Val::Text),
+            Type::Threshold => self.threshold(key, node).map(Val::Number),
+            Type::Percent => self.share(key, node).map(Val::Int),
+            Type::Pointer => self.pointer(key, node).map(Val::Text),
+            Type::Glob => self.glob(key, node).map(Val::Text),
+            Type::Ignored => self.ignored(key, node).map(Val::Text),
+            Type::Extension => self.extension(key, node).map(Val::Text),
             Type::Umask => self.umask(key, node).map(|mask| Val::Int(mask.into())),
             Type::Account => self.account(key, node).map(Val::Text),
             Type::Path => self.path(key, node).map(Val::Text),
             Type::EnvFile => self.env_file(key, node).map(Val::Text),
             Type::EnvText => self.env_text(key, node).map(Val::Text),
             Type::Script => self.script(key, node).map(Val::Text),
-            Type::DaemonName | Type::ProfileName | Type::Selector | Type::Line => {
-                self.line(key, node).map(Val::Text)
-            }
+            Type::DaemonName
+            | Type::GaugeName
+            | Type::ProfileName
+            | Type::Selector
+            | Type::Line => self.line(key, node).map(Val::Text),
             _ => self.text(key, node).map(|text| Val::Text(text.text)),
         }
     }
@@ -541,6 +573,10 @@ impl Type {
             (Self::Number { .. }, value) => {
                 matches!(value, Value::Integer { .. } | Value::Float(_)) || reference
             }
+            (Self::Threshold | Self::Percent, value) => matches!(
+                value,
+                Value::Integer { .. } | Value::Float(_) | Value::Text(_)
+            ),
             (Self::Size { .. } | Self::Umask | Self::Account, value) => {
                 matches!(value, Value::Text(_) | Value::Integer { .. })
             }
@@ -595,6 +631,17 @@ impl Type {
                 let all: Vec<String> = options.iter().map(Self::describe).collect();
                 all.join(" or ")
             }
+            Self::Cron | Self::Moment => "a cron expression such as \"0 3 * * *\"".into(),
+            Self::Calendar => "a calendar expression such as \"Mon..Fri 03:00\"".into(),
+            Self::Zone => "a time zone such as \"Europe/Oslo\"".into(),
+            Self::Instant => "a time such as \"2027-01-01T03:00:00Z\" in quotes".into(),
+            Self::Threshold => "a number".into(),
+            Self::Percent => "percent such as \"150%\"".into(),
+            Self::Pointer => "a JSON pointer such as \"/depth\"".into(),
+            Self::Glob => "a glob such as \"in/*.json\"".into(),
+            Self::Ignored => "a pattern such as \"*.tmp\"".into(),
+            Self::Extension => "an extension such as \"md\"".into(),
+            Self::GaugeName => "the name of a gauge".into(),
             Self::DaemonName => "the name of a daemon".into(),
             Self::ProfileName => "the name of a profile".into(),
             Self::Selector => "a selector such as \"web\", \"rag-*\" or \"category:x\"".into(),

@@ -76,6 +76,13 @@ impl Checked {
         u32::try_from(self.int(key)?).ok()
     }
 
+    pub(crate) fn number(&self, key: &str) -> Option<f64> {
+        match self.get(key)?.val {
+            Val::Number(value) => Some(value),
+            _ => None,
+        }
+    }
+
     /// A number in percent.
     pub(crate) fn percent(&self, key: &str) -> Option<u32> {
         match self.get(key)?.val {

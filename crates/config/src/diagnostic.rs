@@ -59,6 +59,12 @@ pub enum Code {
     BadCommand,
     /// A path that cannot be resolved.
     BadPath,
+    /// A schedule, calendar or time that cannot be understood or never comes true.
+    BadSchedule,
+    /// A time zone that is not known.
+    UnknownZone,
+    /// A pattern of paths that cannot be understood.
+    BadGlob,
     /// A `${VAR}` that is undefined or malformed.
     Variable,
     /// A required key is absent.
@@ -69,6 +75,8 @@ pub enum Code {
     DuplicateName,
     /// A daemon that is not defined.
     UnknownDaemon,
+    /// A gauge that is not defined.
+    UnknownGauge,
     /// A profile that is not defined.
     UnknownProfile,
     /// A selector in a profile that means nothing in this fleet.

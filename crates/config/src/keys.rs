@@ -15,6 +15,8 @@ pub(crate) enum Type {
     Script,
     /// The name of a daemon.
     DaemonName,
+    /// The name of a gauge.
+    GaugeName,
     /// The name of a profile.
     ProfileName,
     /// A term of a profile.
@@ -43,6 +45,28 @@ pub(crate) enum Type {
         max: u64,
     },
     Choice(&'static [&'static str]),
+    /// A cron expression, or `@reboot`.
+    Cron,
+    /// A cron expression, `@reboot` or `once`.
+    Moment,
+    /// A calendar expression.
+    Calendar,
+    /// A time zone's name.
+    Zone,
+    /// A time as in RFC 3339; the offset may be absent.
+    Instant,
+    /// A number, or a text that stands for one: `2GB`, `30m`, `90%`.
+    Threshold,
+    /// Percent of one core: `150%` or a number.
+    Percent,
+    /// A JSON pointer.
+    Pointer,
+    /// A glob of paths, relative to the folder of the file.
+    Glob,
+    /// A pattern as in gitignore(5).
+    Ignored,
+    /// An extension of file names, with or without the dot.
+    Extension,
     Signal,
     Regex,
     HttpUrl,
@@ -78,6 +102,8 @@ pub(crate) struct TableSpec {
     pub(crate) name: &'static str,
     pub(crate) doc: &'static str,
     pub(crate) keys: &'static [Key],
+    /// Each of these keys must be given.
+    pub(crate) required: &'static [&'static str],
     /// Exactly one of these keys must be given.
     pub(crate) one_of: &'static [&'static str],
     /// Keys that people bring from elsewhere, and what to say then.

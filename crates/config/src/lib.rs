@@ -6,11 +6,13 @@
 //! Invariants: no input makes it panic; a fleet that is returned satisfies what [`eud_core::fleet`]
 //! promises; values of secrets are never read.
 //! Deliberately absent: anything that depends on the state of the machine, such as whether a user,
-//! a program or a port exists; network; writing files.
+//! a program or a port exists, but for its time zone and the zones it knows; network; writing
+//! files.
 
 #[cfg(test)]
 mod agreement;
 mod check;
+mod check_times;
 mod check_values;
 mod checked;
 mod cycles;
@@ -19,11 +21,15 @@ mod document;
 mod expand;
 #[doc(hidden)]
 pub mod fuzz;
+mod gauges;
 mod include;
 mod keys;
+mod kinds;
 mod load;
 mod merge;
 mod model;
+mod model_gauge;
+mod model_job;
 mod profiles;
 mod reference;
 mod relations;
@@ -32,8 +38,10 @@ mod schema;
 mod source;
 mod starter;
 mod tables;
+mod triggers;
 mod values;
 mod words;
+mod zone;
 
 pub use diagnostic::{Code, Diagnostic, Invalid, Place, Severity, Span, summary};
 pub use load::{FILE_NAME, Loaded, find, load};

@@ -5,24 +5,30 @@
 //! Invariants: either a fleet that satisfies all that [`eud_core::fleet`] promises, or every error
 //! found; never both, never neither.
 
+mod gauges;
+
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 
-use eud_core::fleet::{Fleet, Origin};
+use eud_core::fleet::{Fleet, Kind};
 
 use crate::check::{Checker, value_type};
 use crate::checked::{Checked, Item, Val, texts};
 use crate::diagnostic::{Code, Diagnostic, Invalid};
-use crate::document::{self, Entry, Node, Table, Value};
+use crate::document::{self, Entry, Table, Value};
 use crate::expand::Env;
+use crate::gauges::{Gates, Gauges};
 use crate::include::{self, BYTES_MAX, Contents, DEPTH_MAX, FILES_MAX};
 use crate::keys::Type;
+use crate::kinds;
 use crate::merge;
-use crate::model;
+use crate::model::{self, Place};
 use crate::profiles::{Profile, Profiles};
 use crate::relations::{self, Declarations, Declared};
 use crate::source::{At, Draft, Report, Sources, quoted};
 use crate::tables::{DAEMON, ROOT};
+use crate::zone::MachineZone;
+use crate::{gauges as gauge_relations, triggers};
 
 /// A fleet that may be run.
 #[derive(Debug, Clone)]
@@ -56,6 +62,8 @@ pub fn load(path: &Path, env: &dyn Fn(&str) -> Option<String>) -> Result<Loaded,
         stack: Vec::new(),
         documents: Vec::new(),
         broken: false,
+        state: state_folder(folder, env),
+        zone: MachineZone::new(env),
     };
     loader.main_file(&path);
     let fleet_folder = folder.to_string_lossy().into_owned();
@@ -65,10 +73,14 @@ pub fn load(path: &Path, env: &dyn Fn(&str) -> Option<String>) -> Result<Loaded,
     };
     let mut parts = Parts::default();
     loader.check_documents(&mut fleet, &mut parts, &fleet_folder);
-    let bounded = relations::check_alone(&parts.daemons, &mut loader.report);
+    let report = &mut loader.report;
+    let few = gauge_relations::check_alone(&parts.gauges, &parts.gates, report);
+    let bounded = relations::check_alone(&parts.daemons, report) && few;
     let mut members = BTreeMap::new();
     if !loader.broken && bounded {
         relations::check(&parts.daemons, &mut loader.report);
+        let (gauges, gates) = (&parts.gauges, &parts.gates);
+        gauge_relations::references(&parts.daemons, gauges, gates, &mut loader.report);
         let profiles = Profiles {
             fleet: &fleet,
             daemons: &parts.daemons,
@@ -78,9 +90,16 @@ pub fn load(path: &Path, env: &dyn Fn(&str) -> Option<String>) -> Result<Loaded,
                 .as_ref()
                 .map(|(name, at)| (name.as_str(), *at)),
         };
+        let affordable = profiles.gates_are_affordable(&parts.gates, &mut loader.report);
         members = profiles.check(&mut loader.report);
+        if affordable {
+            gauge_relations::members(&parts.gates, &mut fleet, &mut loader.report);
+        }
     }
     let refused = loader.report.has_errors();
+    if !refused {
+        triggers::zone(&parts.daemons, &loader.zone, &mut loader.report);
+    }
     let diagnostics = loader.report.finish(&loader.sources);
     if refused {
         return Err(Invalid {
@@ -99,6 +118,13 @@ pub fn load(path: &Path, env: &dyn Fn(&str) -> Option<String>) -> Result<Loaded,
         profiles: members,
         sources: loader.sources,
     })
+}
+
+/// Where the manager keeps its files, unless the command line says otherwise.
+fn state_folder(folder: &Path, env: Env<'_>) -> Option<String> {
+    let state = env("EUD_STATE").filter(|state| !state.is_empty());
+    let state = state.map_or_else(|| folder.join(".eud"), PathBuf::from);
+    Some(std::path::absolute(state).ok()?.to_str()?.to_owned())
 }
 
 /// The fleet file that counts in a folder: `eud.toml` there, or in the nearest folder above.
@@ -136,6 +162,8 @@ struct Document {
 struct Parts {
     daemons: Declarations,
     profiles: BTreeMap<String, Profile>,
+    gauges: Gauges,
+    gates: Gates,
     default: Option<(String, At)>,
     /// `[defaults]` of the main file.
     defaults: Option<Table>,
@@ -152,6 +180,9 @@ struct Loader<'a> {
     documents: Vec<Document>,
     /// Some file could not be read, so that a name which is not defined may be defined there.
     broken: bool,
+    /// The state folder, if it is known.
+    state: Option<String>,
+    zone: MachineZone<'a>,
 }
 
 impl Loader<'_> {
@@ -367,6 +398,16 @@ impl Loader<'_> {
             .iter()
             .map(|(name, declared)| (name.clone(), declared.daemon.clone()))
             .collect();
+        let gauge = |(_, declared): (&String, &gauge_relations::DeclaredGauge)| {
+            let gauge = declared.gauge.clone()?;
+            Some((gauge.name.clone(), gauge))
+        };
+        fleet.gauges = parts.gauges.iter().filter_map(gauge).collect();
+        fleet.gates = parts
+            .gates
+            .iter()
+            .map(|(name, declared)| (name.clone(), declared.gate.clone()))
+            .collect();
         let terms =
             |profile: &Profile| profile.terms.iter().map(|(term, _)| term.clone()).collect();
         fleet.profiles = parts
@@ -417,6 +458,12 @@ impl Loader<'_> {
         }
         if let Some(entry) = document.table.get("daemons") {
             self.daemons(entry, defaults.as_ref(), parts, folder);
+        }
+        if let Some(entry) = document.table.get("gauges") {
+            self.gauges(entry, parts, folder);
+        }
+        if let Some(entry) = document.table.get("gates") {
+            self.gates(entry, parts);
         }
     }
 
@@ -530,24 +577,40 @@ impl Loader<'_> {
 
     fn daemon(&mut self, entry: &Entry, defaults: Option<&Table>, folder: &str) -> Declared {
         let at = entry.key_at;
-        let table = self.daemon_table(&entry.key, at, &entry.node, defaults);
-        let line = u32::try_from(self.sources.line(at)).unwrap_or(u32::MAX);
-        let origin = Origin {
-            file: self.sources.path(at.file).to_owned(),
-            line,
-        };
-        let daemon = model::daemon(&entry.key, &table, folder, origin);
+        let kind = self.kind(entry);
+        let table = self.daemon_table(&entry.key, kind, entry, defaults);
+        let daemon = model::daemon(
+            &entry.key,
+            kind,
+            &table,
+            &Place {
+                folder,
+                zone: &self.zone,
+            },
+            self.origin(at),
+        );
         model::contradictions(&daemon, &table, at, &mut self.report);
+        triggers::contradictions(&daemon, &table, self.state.as_deref(), &mut self.report);
         Declared { at, table, daemon }
+    }
+
+    fn kind(&mut self, entry: &Entry) -> Kind {
+        let Value::Table(own) = &entry.node.value else {
+            return Kind::Service;
+        };
+        let kind = kinds::kind_of(own, self.env);
+        kinds::refuse_foreign(&entry.key, kind, own, self.env, &mut self.report);
+        kind
     }
 
     fn daemon_table(
         &mut self,
         name: &str,
-        at: At,
-        node: &Node,
+        kind: Kind,
+        entry: &Entry,
         defaults: Option<&Table>,
     ) -> Checked {
+        let (at, node) = (entry.key_at, &entry.node);
         let Value::Table(own) = &node.value else {
             self.checker(false)
                 .wrong_type(name, node, &Type::Table(&DAEMON));
@@ -556,7 +619,7 @@ impl Loader<'_> {
         let mut own = own.clone();
         merge::normalise(&mut own, &mut self.report);
         let table = match defaults {
-            Some(defaults) => merge::merge(defaults, &own, &DAEMON),
+            Some(defaults) => merge::merge(&kinds::inherited(kind, defaults), &own, &DAEMON),
             None => own,
         };
         self.checker(false)

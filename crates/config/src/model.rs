@@ -13,22 +13,49 @@ use eud_core::fleet::{
 use crate::checked::{Checked, Item, Val, ints};
 use crate::diagnostic::Code;
 use crate::source::{At, Draft, Report};
+use crate::zone::MachineZone;
+use crate::{model_gauge, model_job};
+
+/// Where the fleet is.
+pub(crate) struct Place<'a> {
+    /// Folder of the main file.
+    pub(crate) folder: &'a str,
+    /// Zone of schedules that name none.
+    pub(crate) zone: &'a MachineZone<'a>,
+}
 
 /// Builds a daemon. What its table lacks because it was wrong gets the default; the fleet is
 /// refused anyway.
-pub(crate) fn daemon(name: &str, table: &Checked, folder: &str, origin: Origin) -> Daemon {
+pub(crate) fn daemon(
+    name: &str,
+    kind: Kind,
+    table: &Checked,
+    place: &Place<'_>,
+    origin: Origin,
+) -> Daemon {
+    let is_job = kind == Kind::Job;
     let owned = |key| table.text(key).map(str::to_owned);
     Daemon {
         name: name.to_owned(),
         description: owned("description"),
-        kind: Kind::Service,
+        kind,
         category: owned("category"),
         tags: list(table, "tags").into_iter().collect(),
         deprecated: deprecated(table),
         enabled: table.bool("enabled").unwrap_or(true),
-        replicas: table.count("replicas").unwrap_or(1),
-        exec: exec(table, folder),
-        restart: table.table("restart").map(restart).unwrap_or_default(),
+        replicas: match kind {
+            Kind::Service => table.count("replicas").unwrap_or(1),
+            Kind::Job => model_job::replicas(table),
+        },
+        exec: exec(table, place.folder),
+        restart: Restart {
+            // What follows an end of a job is its triggers' affair.
+            mode: match kind {
+                Kind::Service => mode(table.table("restart")),
+                Kind::Job => RestartMode::Never,
+            },
+            ..table.table("restart").map(restart).unwrap_or_default()
+        },
         stop: table.table("stop").map(stop).unwrap_or_default(),
         ready: table.table("ready").and_then(ready),
         live: table.table("live").and_then(live),
@@ -45,9 +72,14 @@ pub(crate) fn daemon(name: &str, table: &Checked, folder: &str, origin: Origin) 
         writes: list(table, "writes"),
         timeout_ms: table.amount("timeout"),
         log: table.table("log").map(log).unwrap_or_default(),
-        job: None,
-        watch: None,
-        guards: Vec::new(),
+        job: is_job.then(|| model_job::job(table, place.zone)),
+        watch: table
+            .get("watch")
+            .and_then(|item| model_job::watch(kind, item)),
+        guards: table
+            .table("guards")
+            .map(model_gauge::guards)
+            .unwrap_or_default(),
         origin,
     }
 }
@@ -104,7 +136,7 @@ fn exec(table: &Checked, folder: &str) -> Exec {
     }
 }
 
-fn env(table: &Checked) -> BTreeMap<String, EnvValue> {
+pub(crate) fn env(table: &Checked) -> BTreeMap<String, EnvValue> {
     let value = |item: &Item| match &item.val {
         Val::Text(text) => Some(EnvValue::Plain(text.clone())),
         Val::Table(secret) => secret_value(secret),
@@ -142,16 +174,20 @@ fn exits(table: &Checked, key: &str) -> Option<BTreeSet<i32>> {
     )
 }
 
+fn mode(restart: Option<&Checked>) -> RestartMode {
+    match restart.and_then(|restart| restart.text("mode")) {
+        Some("on-failure") => RestartMode::OnFailure,
+        Some("never") => RestartMode::Never,
+        _ => RestartMode::Always,
+    }
+}
+
 fn restart(table: &Checked) -> Restart {
     let default = Restart::default();
     let none = Checked::default();
     let backoff = table.table("backoff").unwrap_or(&none);
     Restart {
-        mode: match table.text("mode") {
-            Some("on-failure") => RestartMode::OnFailure,
-            Some("never") => RestartMode::Never,
-            _ => RestartMode::Always,
-        },
+        mode: mode(Some(table)),
         success_exits: exits(table, "success_exits").unwrap_or(default.success_exits),
         alarm_exits: exits(table, "alarm_exits").unwrap_or(default.alarm_exits),
         backoff_initial_ms: backoff

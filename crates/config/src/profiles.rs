@@ -10,6 +10,7 @@ use eud_core::select;
 
 use crate::cycles::{Graph, cycles};
 use crate::diagnostic::Code;
+use crate::gauges::Gates;
 use crate::relations::{Declarations, deprecated_use};
 use crate::source::{At, Draft, Report, quoted};
 
@@ -102,6 +103,33 @@ impl Profiles<'_> {
             total = total.saturating_add(cost);
             if total > TERMS_MAX {
                 let draft = refused(format!("the profiles have more than {TERMS_MAX} terms"));
+                report.push(draft.help("a contained profile counts with all its terms"));
+                return false;
+            }
+        }
+        true
+    }
+
+    /// Whether looking up the members of all gates takes a bounded time.
+    pub(crate) fn gates_are_affordable(&self, gates: &Gates, report: &mut Report) -> bool {
+        let mut costs = BTreeMap::new();
+        let mut total = 0_usize;
+        for declared in gates.values() {
+            for (term, _) in declared.table.texts("members") {
+                let named = profile_of(&term).and_then(|name| self.profiles.get_key_value(name));
+                let cost = match named {
+                    // Too deep, which is reported where the profile is.
+                    Some((name, _)) => match self.cost(name, &mut costs, 0) {
+                        Some((cost, _)) => cost.max(1),
+                        None => return false,
+                    },
+                    None => 1,
+                };
+                total = total.saturating_add(cost);
+            }
+            if total > TERMS_MAX {
+                let message = format!("the gates have more than {TERMS_MAX} terms");
+                let draft = Draft::error(Code::TooMany, declared.at, message);
                 report.push(draft.help("a contained profile counts with all its terms"));
                 return false;
             }

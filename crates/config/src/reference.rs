@@ -28,6 +28,13 @@ fn table(out: &mut String, spec: &TableSpec) {
         "the top level" => "Top level".to_owned(),
         "a daemon" => "`[daemons.<name>]` and `[defaults]`".to_owned(),
         "a secret" => "Secrets in `env`".to_owned(),
+        "a gauge" => "`[gauges.<name>]`".to_owned(),
+        "a limit" => "`warn`, `over` and `under` of a gauge".to_owned(),
+        "a gate" => "`[gates.<name>]`".to_owned(),
+        guard @ ("memory" | "cpu" | "silent_for" | "heartbeat" | "log_rate") => {
+            format!("`guards.{guard}`")
+        }
+        part @ ("launchd" | "missed" | "overlap") => format!("`schedule.{part}`"),
         name => format!("`{name}`"),
     };
     // Writing to a string cannot fail.
@@ -35,6 +42,10 @@ fn table(out: &mut String, spec: &TableSpec) {
     if !spec.one_of.is_empty() {
         let names: Vec<String> = spec.one_of.iter().map(|key| format!("`{key}`")).collect();
         let _ = write!(out, " Exactly one of {}.", names.join(", "));
+    }
+    if !spec.required.is_empty() {
+        let names: Vec<String> = spec.required.iter().map(|key| format!("`{key}`")).collect();
+        let _ = write!(out, " Required: {}.", names.join(", "));
     }
     out.push_str("\n\n| key | value | default | example | meaning |\n|---|---|---|---|---|\n");
     for key in spec.keys {

@@ -49,6 +49,9 @@ fn table(spec: &TableSpec, defaults: bool) -> Value {
         "properties": properties,
         "additionalProperties": false,
     });
+    if let (Value::Object(schema), false) = (&mut schema, spec.required.is_empty()) {
+        schema.insert("required".into(), json!(spec.required));
+    }
     let one_of: Vec<Value> = spec
         .one_of
         .iter()
@@ -79,6 +82,45 @@ fn ty(ty_: &Type, defaults: bool) -> Value {
         Type::Number { min, max } => {
             reference_or(json!({ "type": "number", "minimum": min, "maximum": max }))
         }
+        Type::Choice(words) => reference_or(json!({ "enum": words })),
+        Type::Command => json!({ "$ref": "#/$defs/command" }),
+        Type::Limit => limit(),
+        Type::EnvText => json!({ "type": ["string", "integer", "boolean"] }),
+        Type::Many(item) => {
+            let item = ty(item, defaults);
+            json!({ "anyOf": [{ "type": "array", "items": item }, item] })
+        }
+        Type::Table(spec) => table(spec, defaults),
+        Type::Map(spec) => map(spec),
+        Type::Either(options) => {
+            let options: Vec<Value> = options.iter().map(|option| ty(option, defaults)).collect();
+            json!({ "anyOf": options })
+        }
+        Type::Text
+        | Type::Line
+        | Type::Script
+        | Type::DaemonName
+        | Type::GaugeName
+        | Type::Cron
+        | Type::Moment
+        | Type::Calendar
+        | Type::Zone
+        | Type::Instant
+        | Type::Glob
+        | Type::Ignored
+        | Type::Extension
+        | Type::ProfileName
+        | Type::Selector
+        | Type::Path
+        | Type::EnvFile
+        | Type::Include => text(),
+        _ => written(ty_),
+    }
+}
+
+/// Types with a grammar of their own.
+fn written(ty_: &Type) -> Value {
+    match ty_ {
         Type::Duration { .. } => pattern(
             r"^\s*([0-9]+(\.[0-9]+)?\s*(w|d|h|m|s|ms)\s*)+$",
             &["30s", "5m", "1h30m"],
@@ -87,7 +129,6 @@ fn ty(ty_: &Type, defaults: bool) -> Value {
             { "type": "integer", "minimum": 0 },
             pattern(r"^\s*[0-9]+(\.[0-9]+)?\s*([kKMGT]?B|[KMGT]iB)\s*$", &["50MB", "64KiB"]),
         ]}),
-        Type::Choice(words) => reference_or(json!({ "enum": words })),
         Type::Signal => {
             let names = SIGNALS.join("|");
             pattern(
@@ -106,29 +147,20 @@ fn ty(ty_: &Type, defaults: bool) -> Value {
             { "type": "integer", "minimum": 0, "maximum": 0o777 },
             pattern("^(0o)?[0-7]+$", &["027"]),
         ]}),
+        Type::Threshold => json!({ "anyOf": [
+            { "type": "number" },
+            pattern(
+                r"^\s*-?[0-9.]+([eE][+-]?[0-9]+)?\s*%?\s*$|[0-9]\s*[a-zA-Z]+\s*$",
+                &["2GB", "30m", "90%"],
+            ),
+        ]}),
+        Type::Percent => json!({ "anyOf": [
+            { "type": "number", "minimum": 1 },
+            pattern(r"^\s*[0-9.]+\s*%?\s*$", &["150%"]),
+        ]}),
+        Type::Pointer => pattern("^$|^/", &["/depth"]),
         Type::Account => json!({ "anyOf": [{ "type": "integer", "minimum": 0 }, text()] }),
-        Type::Command => json!({ "$ref": "#/$defs/command" }),
-        Type::Limit => limit(),
-        Type::EnvText => json!({ "type": ["string", "integer", "boolean"] }),
-        Type::Many(item) => {
-            let item = ty(item, defaults);
-            json!({ "anyOf": [{ "type": "array", "items": item }, item] })
-        }
-        Type::Table(spec) => table(spec, defaults),
-        Type::Map(spec) => map(spec),
-        Type::Either(options) => {
-            let options: Vec<Value> = options.iter().map(|option| ty(option, defaults)).collect();
-            json!({ "anyOf": options })
-        }
-        Type::Text
-        | Type::Line
-        | Type::Script
-        | Type::DaemonName
-        | Type::ProfileName
-        | Type::Selector
-        | Type::Path
-        | Type::EnvFile
-        | Type::Include => text(),
+        _ => text(),
     }
 }
 

@@ -153,6 +153,19 @@ fn scaled(number: &str, factor: u64) -> Option<u64> {
     }
 }
 
+/// A number, or what a size, a duration or a percentage stands for: bytes, seconds, percent.
+pub(crate) fn threshold(text: &str) -> Option<f64> {
+    let text = text.trim();
+    let plain = text.strip_suffix('%').unwrap_or(text).trim();
+    if let Ok(number) = plain.parse::<f64>() {
+        return Some(number).filter(|number| number.is_finite());
+    }
+    if let Ok(ms) = duration(text) {
+        return Some(ms as f64 / 1_000.0);
+    }
+    size(text).ok().map(|bytes| bytes as f64)
+}
+
 /// Signals that can ask a process to stop.
 pub(crate) const SIGNALS: [&str; 12] = [
     "TERM", "INT", "QUIT", "HUP", "KILL", "USR1", "USR2", "ABRT", "ALRM", "PIPE", "CONT", "WINCH",
@@ -190,8 +203,8 @@ pub(crate) fn http_url(text: &str) -> Parsed<String> {
     const HINT: &str = "write it like \"http://127.0.0.1:8080/health\"";
     if text.starts_with("https://") {
         return fault(
-            "probes do not speak TLS",
-            "probe the plain port, or use `exec` with curl",
+            "TLS is not spoken here",
+            "ask the plain port, or run curl by `exec` or `command`",
         );
     }
     let Some(rest) = text.strip_prefix("http://") else {

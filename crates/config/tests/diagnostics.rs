@@ -16,6 +16,7 @@ use eud_config::{Code, Diagnostic, Sources, load, render, summary};
 fn env(name: &str) -> Option<String> {
     match name {
         "HOME" => Some("/home/ada".into()),
+        "TZ" => Some("CET-1CEST".into()),
         "SHORT" => Some("1s".into()),
         "WRONG" => Some("hunter2".into()),
         "API_TOKEN" => Some("hunter2".into()),

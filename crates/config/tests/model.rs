@@ -13,7 +13,11 @@ use eud_config::{Code, Loaded, find, load, render, starter};
 use eud_core::fleet::{EnvValue, Fleet};
 
 fn env(name: &str) -> Option<String> {
-    (name == "HOME").then(|| "/home/ada".to_owned())
+    match name {
+        "HOME" => Some("/home/ada".to_owned()),
+        "TZ" => Some("America/Lima".to_owned()),
+        _ => None,
+    }
 }
 
 fn good(path: &Path) -> Loaded {

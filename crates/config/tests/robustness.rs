@@ -9,15 +9,20 @@ use std::fs;
 use std::path::Path;
 
 use eud_config::{Loaded, Severity, load, render};
+use eud_core::fleet::{Fleet, Kind, When};
+use eud_core::schedule::Schedule;
 use eud_core::select;
+use jiff::tz::TimeZone;
 use proptest::prelude::*;
 
 const FULL: &str = include_str!("good/full.toml");
 const DEFAULTS: &str = include_str!("good/defaults.toml");
+const JOBS: &str = include_str!("good/jobs.toml");
 
 fn env(name: &str) -> Option<String> {
     match name {
         "HOME" => Some("/home/ada".into()),
+        "TZ" => Some("UTC".into()),
         "A" => Some("a b\u{1b}[31m".into()),
         _ => None,
     }
@@ -123,6 +128,60 @@ fn promises(loaded: &Loaded) {
     for name in fleet.profiles.keys() {
         assert!(select::profile_units(fleet, Some(name)).is_ok());
     }
+    promises_of_triggers(fleet);
+}
+
+/// What `eud_core::fleet` says of jobs, gauges and gates.
+fn promises_of_triggers(fleet: &Fleet) {
+    let at_least_a_second = |ms: u64| assert!(ms >= 1_000);
+    for daemon in fleet.daemons.values() {
+        assert_eq!(daemon.job.is_some(), daemon.kind == Kind::Job);
+        let job = daemon.job.iter();
+        for when in job.clone().flat_map(|job| &job.schedules) {
+            let zone = |name: &Option<String>| match name {
+                Some(name) => TimeZone::get(name).unwrap(),
+                None => TimeZone::UTC,
+            };
+            match when {
+                When::Cron { expr, zone: name } => {
+                    Schedule::cron(expr, zone(name)).unwrap();
+                }
+                When::Calendar { expr, zone: name } => {
+                    Schedule::calendar(expr, zone(name)).unwrap();
+                }
+                When::Every { every_ms, .. } => at_least_a_second(*every_ms),
+                When::At { .. } | When::AfterBoot { .. } | When::AfterUp { .. } => {}
+            }
+        }
+        for job in job {
+            let triggers = job.gauges.iter().map(|trigger| &trigger.gauge);
+            let conditions = job.only_when.iter().map(|condition| &condition.gauge);
+            for gauge in triggers.chain(conditions) {
+                assert!(fleet.gauges.contains_key(gauge));
+            }
+        }
+        if let Some(watch) = &daemon.watch {
+            assert!(!watch.paths.is_empty() && !watch.events.is_empty());
+            assert!(watch.debounce_ms <= watch.debounce_max_ms);
+            for path in &watch.paths {
+                assert!(Path::new(path).is_absolute() && path != "/");
+            }
+        }
+    }
+    for (name, gauge) in &fleet.gauges {
+        assert_eq!(name, &gauge.name);
+        for limit in [gauge.warn, gauge.over].iter().flatten() {
+            assert!(limit.clear.0 <= limit.at.0);
+        }
+        assert!(gauge.under.is_none_or(|limit| limit.clear.0 >= limit.at.0));
+    }
+    for (name, gate) in &fleet.gates {
+        assert_eq!(name, &gate.name);
+        assert!(fleet.gauges.contains_key(&gate.gauge));
+        assert!(!gate.members.is_empty() && !gate.closes_at.is_empty());
+        let known = |member: &String| fleet.daemons.contains_key(member);
+        assert!(gate.members.iter().all(known));
+    }
 }
 
 const HEADERS: &[&str] = &[
@@ -141,6 +200,13 @@ const HEADERS: &[&str] = &[
     "[daemons.a.live.file]",
     "[defaults.restart.backoff]",
     "[rules]",
+    "[daemons.a.schedule]",
+    "[daemons.a.schedule.launchd]",
+    "[daemons.b.watch]",
+    "[daemons.a.guards]",
+    "[gauges.a]",
+    "[gauges.a.over]",
+    "[gates.b]",
 ];
 const KEYS: &[&str] = &[
     "command",
@@ -182,6 +248,23 @@ const KEYS: &[&str] = &[
     "umask",
     "success_exits",
     "alarm_exits",
+    "kind",
+    "cron",
+    "calendar",
+    "every",
+    "at",
+    "tz",
+    "from",
+    "overlap",
+    "paths",
+    "memory",
+    "cpu",
+    "files",
+    "machine",
+    "over",
+    "gauge",
+    "members",
+    "closes_at",
 ];
 const VALUES: &[&str] = &[
     "1",
@@ -212,6 +295,16 @@ const VALUES: &[&str] = &[
     "9999999999999999999",
     "2026-11-23",
     "{ env = \"A\" }",
+    "\"0 3 * * *\"",
+    "\"@daily\"",
+    "\"5s\"",
+    "\"job\"",
+    "[\"2027-01-01T00:00\"]",
+    "{ allow = 3 }",
+    "{ at = 5, clear = 1 }",
+    "\"[a\"",
+    "\"over\"",
+    "\"2GB\"",
     "\"\"",
     "[]",
     "'''\na\n'''",
@@ -254,8 +347,9 @@ proptest! {
     #[test]
     fn a_good_file_with_some_bytes_changed(
         edits in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..4),
+        jobs in any::<bool>(),
     ) {
-        let mut bytes = FULL.as_bytes().to_vec();
+        let mut bytes = if jobs { JOBS } else { FULL }.as_bytes().to_vec();
         for (index, byte) in edits {
             let at = index.index(bytes.len());
             bytes[at] = byte;
@@ -269,8 +363,10 @@ proptest! {
             (any::<prop::sample::Index>(), any::<prop::sample::Index>(), any::<bool>()),
             1..6,
         ),
+        jobs in any::<bool>(),
     ) {
-        let mut lines: Vec<&str> = DEFAULTS.lines().filter(|l| !l.starts_with("include")).collect();
+        let text = if jobs { JOBS } else { DEFAULTS };
+        let mut lines: Vec<&str> = text.lines().filter(|l| !l.starts_with("include")).collect();
         for (from, to, lost) in edits {
             let line = lines.remove(from.index(lines.len()));
             if !lost {
@@ -284,6 +380,7 @@ proptest! {
 #[test]
 fn the_unchanged_files_are_accepted() {
     assert!(accepted(FULL.as_bytes()));
+    assert!(accepted(JOBS.as_bytes()));
     assert!(accepted(
         DEFAULTS
             .replace("include = \"conf.d/*.toml\"", "")

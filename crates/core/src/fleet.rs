@@ -377,15 +377,20 @@ impl Daemon {
     }
 
     /// Fields that differ in `new` and that a running process cannot take over without a restart.
-    /// Names as in the fleet file.
+    /// Names as in the fleet file. None of a job: its run goes on, and the next is by the new
+    /// definition.
     pub fn changes_needing_restart(&self, new: &Self) -> Vec<&'static str> {
         let mut changed = Vec::new();
+        if (self.kind, new.kind) == (Kind::Job, Kind::Job) {
+            return changed;
+        }
         let (a, b) = (&self.exec, &new.exec);
         let mut note = |differs: bool, name: &'static str| {
             if differs {
                 changed.push(name);
             }
         };
+        note(self.kind != new.kind, "kind");
         note(a.argv != b.argv, "command");
         note(a.cwd != b.cwd, "cwd");
         note(a.env != b.env, "env");

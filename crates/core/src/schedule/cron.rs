@@ -75,6 +75,7 @@ impl Cron {
         let parsed = parsed.map_err(|error| {
             let error = error.to_string();
             let error = error.trim_start_matches("Component error: ");
+            let error = error.trim_end_matches('.');
             let names = NAMES.get(NAMES.len().saturating_sub(count)..);
             let mut places = fields
                 .iter()
