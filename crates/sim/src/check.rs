@@ -12,6 +12,9 @@ use eud_core::view::State;
 
 use crate::world::{Keeper, World};
 
+/// How long news of an end may be on its way when the weather is good, in milliseconds.
+const NEWS_MS: i64 = 1_000;
+
 /// What the present manager has been told of each unit's present run.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Told {
@@ -273,7 +276,12 @@ impl Checker {
         for (id, run) in &world.runs {
             let over = run.keeper == Keeper::Gone && !run.alive && !run.tree_left;
             let row = world.journal.runs.get(id);
-            if over && row.is_none_or(|row| row.exit.is_none()) {
+            // News takes a moment.
+            let just_now = run
+                .exit
+                .as_ref()
+                .is_some_and(|exit| now.wall_ms - exit.ended_at_ms < NEWS_MS);
+            if over && !just_now && row.is_none_or(|row| row.exit.is_none()) {
                 return Err(format!("the end of {id} of `{}` went unnoticed", run.unit));
             }
         }

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use eud_core::fleet::{Anchor, Daemon, Fleet, Kind, Overlap, When, daemon_of};
 use eud_core::happened::What;
-use eud_core::record::{Desired, EndReason, ExitRecord, Fire, Trigger, WallMs};
+use eud_core::record::{Desired, EndReason, ExitRecord, Trigger, WallMs};
 
 use crate::world::{SimRun, World};
 
@@ -41,11 +41,14 @@ impl JobChecker {
     }
 
     /// A command executes.
-    pub(crate) fn executes(&mut self, unit: &str, fire: &Fire) -> Result<(), String> {
+    pub(crate) fn executes(&mut self, run: &SimRun) -> Result<(), String> {
+        let (unit, Some(fire)) = (&run.unit, &run.fire) else {
+            return Ok(());
+        };
         let job = daemon_of(unit).to_owned();
         self.open.remove(&(job.clone(), fire.due_ms));
         self.times.insert((job.clone(), fire.due_ms));
-        if !matches!(fire.trigger, Trigger::Schedule | Trigger::Missed) {
+        if run.stop_asked || !matches!(fire.trigger, Trigger::Schedule | Trigger::Missed) {
             return Ok(());
         }
         let key = (job.clone(), fire.due_ms, fire.attempt);
@@ -91,8 +94,8 @@ impl JobChecker {
     }
 
     /// A run is asked to end: a restart, perhaps. Its fire may run again.
-    pub(crate) fn is_stopped(&mut self, run: Option<&SimRun>) {
-        if let Some((run, fire)) = run.and_then(|run| Some((run, run.fire.as_ref()?))) {
+    pub(crate) fn is_stopped(&mut self, run: &SimRun) {
+        if let Some(fire) = &run.fire {
             let job = daemon_of(&run.unit).to_owned();
             self.executed.remove(&(job, fire.due_ms, fire.attempt));
         }
@@ -108,7 +111,12 @@ impl JobChecker {
     pub(crate) fn none_lost(&mut self, fleet: &Fleet, world: &World) -> Result<(), String> {
         let books = &world.journal.books;
         for (job, due) in std::mem::take(&mut self.open) {
-            if !fleet.daemons.contains_key(&job) {
+            let overlap = fleet
+                .daemons
+                .get(&job)
+                .and_then(|d| Some(d.job.as_ref()?.overlap));
+            // A newer fire may take its place before it ran.
+            if overlap.is_none_or(|overlap| overlap == Overlap::KillOld) {
                 continue;
             }
             let Some(book) = books.get(&job) else {

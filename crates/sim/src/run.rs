@@ -410,10 +410,8 @@ impl History {
         run.alive = true;
         run.started_ms = Some(wall);
         let sick = self.sick.contains(&run.unit);
-        let (unit, fire) = (run.unit.clone(), run.fire.clone());
-        if let Some(fire) = &fire {
-            self.jobs.executes(&unit, fire)?;
-        }
+        let is_job = run.fire.is_some();
+        self.jobs.executes(run)?;
         self.check_world()?;
         if self
             .world
@@ -424,7 +422,6 @@ impl History {
         {
             return Err(format!("{id} starts after its end was recorded"));
         }
-        let is_job = fire.is_some();
         // In good weather jobs are short and do well.
         let (life, code) = match faults {
             false => (life % 1_500, 0),

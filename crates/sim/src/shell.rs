@@ -226,7 +226,10 @@ impl History {
 
             Effect::Stop { generation, .. } => {
                 if let Some(run) = self.run_of(generation) {
-                    self.jobs.is_stopped(self.world.runs.get(&run));
+                    if let Some(stopped) = self.world.runs.get_mut(&run) {
+                        stopped.stop_asked = true;
+                        self.jobs.is_stopped(stopped);
+                    }
                     let delay = self.latency(20);
                     self.after(delay, Event::StopArrives { run, epoch });
                 }
@@ -286,6 +289,7 @@ impl History {
             keeper: Keeper::Spawned,
             frozen: false,
             fire,
+            stop_asked: false,
             alive: false,
             tree_left: false,
             started_ms: None,

@@ -35,6 +35,8 @@ pub(crate) struct SimRun {
     pub(crate) frozen: bool,
     /// The fire it belongs to, if it is a job's.
     pub(crate) fire: Option<Fire>,
+    /// The manager asked it to stop.
+    pub(crate) stop_asked: bool,
     /// The command is executing.
     pub(crate) alive: bool,
     /// Descendants outlive a killed keeper until somebody sweeps.

@@ -210,9 +210,13 @@ impl Clocks {
         let Some(ahead) = book.cursor_ms.map(|c| c.saturating_sub(now_ms)) else {
             return;
         };
-        let elapses = |clock: &Clock| matches!(clock, Clock::Every { .. });
-        let intervals = self.clocks.iter().all(elapses);
-        if ahead > SET_BACK_MAX_MS || (ahead > 0 && intervals) {
+        let patience = |clock: &Clock| match clock {
+            // What merely elapses need not be silent for hours.
+            Clock::Every { every_ms, .. } => every_ms.saturating_add(LATE_MS),
+            _ => SET_BACK_MAX_MS,
+        };
+        let most = self.clocks.iter().map(patience).max();
+        if most.is_some_and(|most| ahead > most.min(SET_BACK_MAX_MS)) {
             book.cursor_ms = Some(now_ms);
         }
     }

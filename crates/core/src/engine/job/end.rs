@@ -46,7 +46,9 @@ impl Core {
             .get_mut(unit)
             .is_some_and(|lane| std::mem::take(&mut lane.superseded));
         let mut fire = slot.book.active.get(unit).cloned().unwrap_or_default();
-        let stays = !superseded && end.is_wanted && ((never && !loses) || end.is_bounced);
+        // It was stopped and is wanted: something that it needs went away, and may come back.
+        let again = (never && !loses) || end.is_bounced || (end.is_stopped && !never);
+        let stays = !superseded && end.is_wanted && again;
         if stays {
             self.put_fire(unit, &mut slot, Some(fire));
         } else if superseded || end.is_stopped || never || !end.is_wanted && is_failure(end.class) {
@@ -124,7 +126,7 @@ fn is_failure(class: ExitClass) -> bool {
 }
 
 /// Delay before the try after this many.
-fn delay_ms(retry: &Retry, tried: u32) -> u64 {
+pub(super) fn delay_ms(retry: &Retry, tried: u32) -> u64 {
     let mut delay = retry.backoff_initial_ms;
     for _ in 0..tried {
         let factor = u64::from(retry.backoff_factor_percent.max(100));

@@ -20,6 +20,12 @@ impl Core {
         now: Now,
         out: &mut Vec<Effect>,
     ) -> bool {
+        // The clock was set back, and its times come again.
+        let by_clock = |fire: &Fire| matches!(fire.trigger, Trigger::Schedule | Trigger::Missed);
+        let mut present = slot.book.pending.iter().chain(slot.book.active.values());
+        if by_clock(&fire) && present.any(|other| by_clock(other) && other.due_ms == fire.due_ms) {
+            return true;
+        }
         let is_free = self.free_lane(slot).is_some();
         let room = match (fire.trigger, slot.job.missed) {
             (Trigger::Missed, Missed::RunAll { max }) => max as usize,

@@ -18,7 +18,8 @@
 //! that waits. A fire on a lane is launched like a service: after what it needs.
 //!
 //! **End.** A success, or a failure without tries left, ends the fire. A run that was stopped ends
-//! it too, unless a restart was asked for. A run that never started leaves it where it is.
+//! it too, unless a restart was asked for, or something it needs went away: then it begins anew. A
+//! run that never started leaves it where it is.
 //!
 //! **Loop guard.** A fire brought about by changes that began during the job's own run counts; so
 //! many in a row pause the job, until it is released.
@@ -212,13 +213,15 @@ impl Core {
                 continue;
             };
             slot.book = book;
-            let retry_max_ms = slot.job.retry.backoff_max_ms;
+            let retry = slot.job.retry;
             for (lane, fire) in &slot.book.active {
                 if let Some(lane) = self.slots.get_mut(lane) {
                     lane.fire = Some(fire.clone());
                     lane.next_try_mono = fire.retry_at_ms.map(|at| {
                         let wait = u64::try_from(at.saturating_sub(now.wall_ms)).unwrap_or(0);
-                        now.mono_ms.saturating_add(wait.min(retry_max_ms))
+                        // A clock that was set back must not turn seconds into minutes.
+                        let longest = end::delay_ms(&retry, fire.attempt.saturating_sub(1));
+                        now.mono_ms.saturating_add(wait.min(longest))
                     });
                 }
             }
