@@ -64,6 +64,8 @@ pub enum What {
     JobEnded {
         /// Name of the job.
         job: String,
+        /// When the fire was due.
+        due_ms: WallMs,
         /// It succeeded.
         succeeded: bool,
         /// Tries that it took.
@@ -161,6 +163,7 @@ pub fn words(what: &What) -> String {
             succeeded,
             tries,
             how,
+            ..
         } => {
             let outcome = if *succeeded { "succeeded" } else { "failed" };
             format!("{job} {outcome}, tries {tries}: it {how}")

@@ -10,7 +10,7 @@ use eud_core::io::{Effect, Now, Persist};
 use eud_core::record::{Desired, EndReason, Generation, RunId, Settled, Trigger};
 use eud_core::view::State;
 
-use crate::world::{Keeper, World};
+use crate::world::{Keeper, SimRun, World};
 
 /// How long news of an end may be on its way when the weather is good, in milliseconds.
 const NEWS_MS: i64 = 1_000;
@@ -181,6 +181,8 @@ impl Checker {
             .daemons
             .values()
             .filter(|d| d.needs.iter().any(|n| n == name))
+            // What a job did well stays so when it is stopped.
+            .filter(|_| fleet.daemons.get(name).is_none_or(|d| d.kind != Kind::Job))
         {
             for other in daemon.units() {
                 let Some(told) = self.told.get(&other).filter(|told| !told.ended) else {
@@ -286,7 +288,15 @@ impl Checker {
             }
         }
         for daemon in core.status(now).daemons {
-            let lives = world.alive().any(|(_, run)| run.unit == daemon.name);
+            let just_over = |run: &SimRun| {
+                let over = run.exit.as_ref();
+                over.is_some_and(|exit| now.wall_ms - exit.ended_at_ms < NEWS_MS)
+            };
+            let lives = world.alive().any(|(_, run)| run.unit == daemon.name)
+                || world
+                    .runs
+                    .values()
+                    .any(|run| run.unit == daemon.name && just_over(run) && daemon.pid.is_some());
             let ok = match daemon.state {
                 State::Ready | State::Up => lives,
                 State::Degraded => lives && !daemon.blocked_on.is_empty(),

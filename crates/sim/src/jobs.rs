@@ -33,7 +33,7 @@ impl JobChecker {
             What::JobFired { job, due_ms, .. } => {
                 self.open.insert((job.clone(), *due_ms));
             }
-            What::JobSkipped { job, due_ms, .. } => {
+            What::JobSkipped { job, due_ms, .. } | What::JobEnded { job, due_ms, .. } => {
                 self.open.remove(&(job.clone(), *due_ms));
             }
             _ => {}

@@ -10,6 +10,7 @@ use eud_core::io::{
     Command, Effect, Fate, Input, Persist, RecoveredRun, Recovery, Reply, RunEvent,
 };
 use eud_core::record::{EndReason, Fire, Generation, RunId, RunRow};
+use eud_core::view::State;
 
 use crate::check::{Checker, Told};
 use crate::jobs::JobChecker;
@@ -224,12 +225,15 @@ impl History {
                 self.launch(unit, generation, run, fire);
             }
 
+            Effect::Transition(told) if told.to == State::Stopping => {
+                let run = told.run.and_then(|run| self.world.runs.get_mut(&run));
+                if let Some(stopped) = run {
+                    stopped.stop_asked = true;
+                    self.jobs.is_stopped(stopped);
+                }
+            }
             Effect::Stop { generation, .. } => {
                 if let Some(run) = self.run_of(generation) {
-                    if let Some(stopped) = self.world.runs.get_mut(&run) {
-                        stopped.stop_asked = true;
-                        self.jobs.is_stopped(stopped);
-                    }
                     let delay = self.latency(20);
                     self.after(delay, Event::StopArrives { run, epoch });
                 }

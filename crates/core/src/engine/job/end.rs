@@ -112,6 +112,7 @@ impl JobSlot {
         self.book.last_end_ms = Some(record.ended_at_ms.min(now.wall_ms));
         let what = What::JobEnded {
             job: self.book.job.clone(),
+            due_ms: fire.due_ms,
             succeeded,
             tries: fire.attempt.saturating_add(1),
             how: words::ending(record),

@@ -364,7 +364,9 @@ impl Core {
                 let lane = self.slots.get(*lane);
                 lane.is_some_and(|lane| lane.run.is_none())
             };
-            let active = slot.book.active.iter().filter(not_begun);
+            // One that was tried already has begun.
+            let untried = |(_, fire): &(&Unit, &Fire)| fire.attempt == 0;
+            let active = slot.book.active.iter().filter(not_begun).filter(untried);
             let fires = slot.book.pending.iter().chain(active.map(|(_, fire)| fire));
             fires.map(|fire| over_at(fire, within)).min()
         });
