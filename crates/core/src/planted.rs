@@ -40,6 +40,16 @@ pub enum Planted {
     CursorForgotten,
     /// A fire whose run never started is over.
     FireLostWithKeeper,
+    /// A gauge whose source gives an error is taken for zero.
+    UnknownIsZero,
+    /// A sample's answer counts whichever question it is to.
+    StaleSample,
+    /// A recovered gate is open.
+    GateForgotten,
+    /// Members of a gate are not looked at when it opens.
+    OpeningUnseen,
+    /// What cannot be measured mends a broken guard.
+    UnknownMends,
 }
 
 impl Planted {

@@ -26,6 +26,25 @@ pub fn duration(ms: u64) -> String {
     }
 }
 
+/// A size, in powers of 1000: `812 B`, `4.2 kB`, `50 MB`.
+pub fn bytes(bytes: u64) -> String {
+    const UNITS: [&str; 5] = ["kB", "MB", "GB", "TB", "PB"];
+    let mut scale: u64 = 1;
+    let mut unit = "B";
+    for larger in UNITS {
+        if bytes / scale < 1000 {
+            break;
+        }
+        (scale, unit) = (scale.saturating_mul(1000), larger);
+    }
+    let (whole, tenth) = (bytes / scale, bytes % scale * 10 / scale);
+    if whole < 10 && tenth > 0 {
+        format!("{whole}.{tenth} {unit}")
+    } else {
+        format!("{whole} {unit}")
+    }
+}
+
 /// Name of a signal on Linux, without `SIG`; its number when it has none.
 pub fn signal(number: i32) -> String {
     const NAMES: [&str; 32] = [
@@ -81,6 +100,21 @@ mod tests {
             (51 * 3_600_000, "2d 03h"),
         ] {
             assert_eq!(duration(ms), expected);
+        }
+    }
+
+    #[test]
+    fn sizes_read_well() {
+        for (size, expected) in [
+            (0, "0 B"),
+            (812, "812 B"),
+            (4_200, "4.2 kB"),
+            (999_999, "999 kB"),
+            (50_000_000, "50 MB"),
+            (2_000_000_000, "2 GB"),
+            (u64::MAX, "18446 PB"),
+        ] {
+            assert_eq!(bytes(size), expected);
         }
     }
 

@@ -2,8 +2,8 @@
 //!
 //! Every unit (a daemon, or one replica of it) has a *desired* state, which a person or a profile
 //! sets, and a *state*, which is what is the case. The core closes the gap between the two, and
-//! never changes the desired state by itself, with one exception: a restart limit whose action is
-//! `hold` sets a hold, and says so.
+//! never changes the desired state by itself, with one exception: a restart limit or a guard whose
+//! action is `hold` sets a hold, and says so.
 //!
 //! **Wanted.** A unit *may run* when it is desired up, enabled, declared, not held, the manager is
 //! not shutting down, and everything it needs may run. Needs propagate intent: stopping `vault` by
@@ -36,6 +36,13 @@
 //! **Unknown.** A keeper that holds its lock but does not answer leaves the unit `unknown`: nothing
 //! is started in its place, and nothing that needs it counts it as serving.
 //!
+//! **Gauges and gates.** A gauge is a number that is sampled again and again; it has one level at a
+//! time, and `unknown` is one. A gate that a gauge closed pauses its members, durably, until the
+//! gauge is known to be at another level. `gauge`, `gate` and `level` tell the story.
+//!
+//! **Guards.** A run is measured while it executes. A limit that is broken for its time is told,
+//! and makes the unit `degraded`, restarts it like a failed liveness, or holds it; see `guard`.
+//!
 //! **Evaluation.** [`Core::handle`] notes what an input changes and marks units as dirty;
 //! `evaluate` brings each dirty unit one step forward and marks those that look at it. There is no
 //! recursion, and every unit has at most one timer, the earliest of its deadlines.
@@ -46,9 +53,11 @@
 mod command;
 mod evaluate;
 mod explain;
+mod gate;
 mod gauge;
 mod guard;
 mod job;
+mod level;
 mod load;
 mod policy;
 mod probe;

@@ -143,7 +143,7 @@ impl Core {
     }
 
     /// Begins a stop that counts as a failure.
-    fn stop_failed(&mut self, unit: &str, why: String) {
+    pub(crate) fn stop_failed(&mut self, unit: &str, why: String) {
         if let Some(run) = self.slots.get_mut(unit).and_then(|slot| slot.run.as_mut())
             && run.stopping.is_none()
         {

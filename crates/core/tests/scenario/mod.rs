@@ -1,11 +1,13 @@
 //! A scripted world for the core: each step is one input, and what it led to is compared as text.
 
+use std::collections::BTreeMap;
+
 use eud_core::Core;
 use eud_core::fleet::{Daemon, Fleet, Probe, Ready};
 use eud_core::io::{
-    Command, Effect, Input, Notify, Now, Persist, Recovery, Reply, RunEvent, Which,
+    Command, Effect, Input, Notify, Now, Persist, Recovery, Reply, RunEvent, Usage, Which,
 };
-use eud_core::record::{Book, EndReason, ExitRecord, Intent, Ledger};
+use eud_core::record::{Book, EndReason, ExitRecord, GateRow, Intent, Ledger};
 
 pub(crate) struct Script {
     pub(crate) core: Core,
@@ -14,6 +16,9 @@ pub(crate) struct Script {
     pub(crate) intents: Vec<Intent>,
     pub(crate) ledgers: Vec<Ledger>,
     pub(crate) books: Vec<Book>,
+    pub(crate) gates: BTreeMap<String, GateRow>,
+    /// Number of the last question about each gauge.
+    pub(crate) asked: BTreeMap<String, u64>,
 }
 
 /// A daemon without probes that needs these.
@@ -56,8 +61,12 @@ pub(crate) fn fleet(daemons: impl IntoIterator<Item = Daemon>) -> Fleet {
 impl Script {
     /// A fresh core with this fleet, brought up.
     pub(crate) fn up(daemons: impl IntoIterator<Item = Daemon>) -> Self {
+        Self::up_with(fleet(daemons))
+    }
+
+    pub(crate) fn up_with(fleet: Fleet) -> Self {
         let mut script = Self::new();
-        script.load(fleet(daemons));
+        script.load(fleet);
         script.give(Input::Recover(Box::new(Recovery {
             boot_id: "this boot".into(),
             ..Recovery::default()
@@ -78,6 +87,8 @@ impl Script {
             intents: Vec::new(),
             ledgers: Vec::new(),
             books: Vec::new(),
+            gates: BTreeMap::new(),
+            asked: BTreeMap::new(),
         }
     }
 
@@ -92,6 +103,7 @@ impl Script {
             ledgers,
             books,
             boot_id: "this boot".into(),
+            gates: self.gates.values().cloned().collect(),
             next_generation: 100,
             ..recovery
         };
@@ -115,6 +127,15 @@ impl Script {
                 Effect::Persist(Persist::Book(book)) => {
                     self.books.retain(|old| old.job != book.job);
                     self.books.push(book.clone());
+                }
+                Effect::Persist(Persist::Gate(row)) => {
+                    self.gates.insert(row.gate.clone(), row.clone());
+                }
+                Effect::Persist(Persist::ForgetGate(gate)) => {
+                    self.gates.remove(gate);
+                }
+                Effect::Sample { gauge, number, .. } => {
+                    self.asked.insert(gauge.clone(), *number);
                 }
                 _ => {}
             }
@@ -170,6 +191,28 @@ impl Script {
             generation,
             which,
             outcome,
+        });
+    }
+
+    /// Answers the last question about a gauge.
+    pub(crate) fn sampled(&mut self, gauge: &str, outcome: Result<f64, &str>) {
+        let number = self.asked.get(gauge).copied().unwrap_or(0);
+        self.give(Input::Sampled {
+            gauge: gauge.into(),
+            number,
+            outcome: outcome.map_err(str::to_owned),
+        });
+    }
+
+    pub(crate) fn measured(&mut self, unit: &str, usage: Usage) {
+        let generation = self
+            .core
+            .generation(unit)
+            .unwrap_or_else(|| panic!("{unit} has no run"));
+        self.give(Input::Measured {
+            unit: unit.into(),
+            generation,
+            usage,
         });
     }
 
