@@ -11,7 +11,7 @@ use std::time::Duration;
 use eud_core::Core;
 use eud_core::fleet::{Daemon, Probe, Unit, daemon_of};
 use eud_core::happened::Happened;
-use eud_core::io::{Accepted, Effect, Input, Persist, Reply, RunEvent, Ticket, Which};
+use eud_core::io::{Accepted, Command, Effect, Input, Persist, Reply, RunEvent, Ticket, Which};
 use eud_core::record::{Fire, Generation};
 use eud_core::view::Transition;
 use eud_sys::signal::Signal;
@@ -123,6 +123,13 @@ impl Hands {
 
     /// Takes note of an input before the core does.
     pub(crate) fn before(&mut self, input: &Input) {
+        if let Input::Command {
+            command: Command::Shutdown { .. },
+            ..
+        } = input
+        {
+            self.watches.hush();
+        }
         let Input::Run {
             unit,
             generation,

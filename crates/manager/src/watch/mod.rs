@@ -70,6 +70,8 @@ pub(crate) struct Watches {
     leaving: BTreeMap<String, JoinHandle<()>>,
     /// Batches that the core is known to have made durable.
     taken: BTreeMap<String, BTreeSet<String>>,
+    /// The manager is ending: what is still told is for the next one.
+    is_ending: bool,
 }
 
 #[derive(Debug)]
@@ -90,12 +92,25 @@ impl Watches {
             running: BTreeMap::new(),
             leaving: BTreeMap::new(),
             taken: BTreeMap::new(),
+            is_ending: false,
+        }
+    }
+
+    /// The manager is ending: nothing is told any more, and nothing is forgotten. The next one
+    /// tells what was not taken.
+    pub(crate) fn hush(&mut self) {
+        self.is_ending = true;
+        for running in self.running.values() {
+            running.is_over.store(true, Ordering::Release);
         }
     }
 
     /// Watches these paths from now on, instead of what was watched for the daemon before; `None`:
     /// nothing, and what was known of them is forgotten.
     pub(crate) fn watch(&mut self, daemon: &str, watch: Option<Watch>, keep: Vec<String>) {
+        if self.is_ending {
+            return;
+        }
         let keep: BTreeSet<String> = keep.into_iter().collect();
         let predecessor = self.running.remove(daemon);
         let Some(watch) = watch else {
@@ -186,7 +201,12 @@ impl Watches {
     }
 
     /// Nobody will ask for these again.
-    pub(crate) fn drop_batches(&mut self, daemon: &str, batches: Vec<String>) {
+    pub(crate) fn drop_batches(&mut self, daemon: &str, mut batches: Vec<String>) {
+        if self.is_ending {
+            // What was given up for no better reason is told again.
+            let taken = self.taken.get(daemon);
+            batches.retain(|id| taken.is_some_and(|taken| taken.contains(id)));
+        }
         if let Some(known) = self.taken.get_mut(daemon) {
             batches.iter().for_each(|id| {
                 known.remove(id);

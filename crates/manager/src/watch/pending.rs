@@ -1,6 +1,6 @@
 //! Paths that may have changed and were not told yet.
 //!
-//! Purpose: one entry a path, however often it changes, and the moment at which a batch is complete.
+//! Purpose: one entry a path, however often it changes, and the moment when a batch is complete.
 //! Invariants: what was told of a path before its first change is kept until it is told again; at
 //! most [`PENDING_MAX`] paths are remembered, the others only counted.
 //! Deliberately absent: looking at the disk.

@@ -2,6 +2,8 @@
 //!
 //! A channel stands in for the engine. What shall not be told is shown by what is told next.
 
+mod limits;
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -37,6 +39,11 @@ struct Place {
 
 impl Place {
     fn new() -> Self {
+        Self::with_room_for(1_000)
+    }
+
+    /// So many inputs wait for the engine at most.
+    fn with_room_for(inputs: usize) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let layout = Layout::new(dir.path().join("state"));
         fs::create_dir(layout.root()).unwrap();
@@ -46,7 +53,7 @@ impl Place {
             .build()
             .unwrap();
         let diary = Arc::new(Diary::open(&layout.manager_log()).unwrap());
-        let (sender, inputs) = mpsc::channel(100);
+        let (sender, inputs) = mpsc::channel(inputs);
         let watches = Watches::new(layout.clone(), sender, Arc::clone(&diary));
         Self {
             dir,
@@ -193,6 +200,18 @@ impl Place {
         self.inputs = inputs;
         let watches = Watches::new(self.layout.clone(), sender, Arc::clone(&self.diary));
         self.watches = Some(watches);
+    }
+}
+
+/// Looks until there is something.
+fn eventually<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
+    let deadline = std::time::Instant::now() + PATIENCE;
+    loop {
+        if let Some(found) = look() {
+            return found;
+        }
+        assert!(std::time::Instant::now() < deadline, "{what}");
+        std::thread::sleep(Duration::from_millis(5));
     }
 }
 

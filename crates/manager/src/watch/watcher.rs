@@ -33,7 +33,7 @@ use crate::diary::Diary;
 const REST_MS: u64 = 10;
 
 /// How often inotify is tried again where it could not be had.
-const RETRY_MS: u64 = 60_000;
+const RETRY_MS: u64 = if cfg!(test) { 200 } else { 60_000 };
 
 /// Looking takes at most one part in so many of the time, where it is all that can be done.
 const POLL_SHARE: u64 = 20;
