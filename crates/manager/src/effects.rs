@@ -11,8 +11,8 @@ use std::time::Duration;
 use eud_core::Core;
 use eud_core::fleet::{Daemon, Probe, Unit, daemon_of};
 use eud_core::happened::Happened;
-use eud_core::io::{Accepted, Effect, Input, Reply, RunEvent, Ticket, Which};
-use eud_core::record::Generation;
+use eud_core::io::{Accepted, Command, Effect, Input, Persist, Reply, RunEvent, Ticket, Which};
+use eud_core::record::{Fire, Generation};
 use eud_core::view::Transition;
 use eud_sys::signal::Signal;
 use tokio::sync::{Notify, broadcast, mpsc, oneshot};
@@ -24,6 +24,7 @@ use crate::launch::{self, Job, Launcher, Surroundings};
 use crate::link::{self, Link, REQUESTS_MAX};
 use crate::probe;
 use crate::recovery::Adopted;
+use crate::watch::Watches;
 use crate::wire::Asked;
 
 /// Told of every transition, on the engine's thread. Must be quick.
@@ -51,6 +52,7 @@ pub(crate) struct Hands {
     runtime: tokio::runtime::Handle,
     /// How many runs the present batch starts.
     pub(crate) launches: usize,
+    watches: Watches,
     runs: BTreeMap<Unit, Run>,
     answers: BTreeMap<Ticket, Answer>,
     next_ticket: Ticket,
@@ -63,7 +65,13 @@ impl Hands {
         transitions: broadcast::Sender<Transition>,
         observer: Option<Observer>,
     ) -> Self {
+        let watches = Watches::new(
+            context.layout.clone(),
+            context.inputs.clone(),
+            Arc::clone(&context.diary),
+        );
         Self {
+            watches,
             context,
             launcher,
             transitions,
@@ -115,6 +123,13 @@ impl Hands {
 
     /// Takes note of an input before the core does.
     pub(crate) fn before(&mut self, input: &Input) {
+        if let Input::Command {
+            command: Command::Shutdown { .. },
+            ..
+        } = input
+        {
+            self.watches.hush();
+        }
         let Input::Run {
             unit,
             generation,
@@ -140,6 +155,7 @@ impl Hands {
     /// Carries out one effect. True when the manager shall exit.
     pub(crate) fn perform(&mut self, core: &Core, effect: Effect) -> bool {
         match effect {
+            Effect::Persist(Persist::Book(book)) => self.watches.taken(&book),
             // Done already.
             Effect::Persist(_) => {}
             Effect::Launch {
@@ -149,16 +165,12 @@ impl Hands {
                 replica,
                 fire,
             } => {
-                let _ = fire;
-                self.launch(
-                    core,
-                    RunKey {
-                        unit,
-                        run,
-                        generation,
-                    },
-                    replica,
-                );
+                let key = RunKey {
+                    unit,
+                    run,
+                    generation,
+                };
+                self.launch(core, key, replica, fire);
             }
             Effect::Stop { unit, generation } => {
                 self.ask(&unit, generation, link::Request::Ask(Asked::Stop));
@@ -190,10 +202,15 @@ impl Hands {
                 let limit = Duration::from_millis(timeout_ms);
                 self.probe(core, unit, generation, which, probe, limit);
             }
-            Effect::Sample { .. }
-            | Effect::Measure { .. }
-            | Effect::Watch { .. }
-            | Effect::DropBatches { .. } => {}
+            Effect::Sample { .. } | Effect::Measure { .. } => {}
+            Effect::Watch {
+                daemon,
+                watch,
+                keep,
+            } => self.watches.watch(&daemon, watch, keep),
+            Effect::DropBatches { daemon, batches } => {
+                self.watches.drop_batches(&daemon, batches);
+            }
             Effect::Happened(happened) => self.happened(&happened),
             Effect::Reply { ticket, reply } => self.reply(ticket, reply),
             Effect::Transition(transition) => self.transition(transition),
@@ -202,7 +219,7 @@ impl Hands {
         false
     }
 
-    fn launch(&mut self, core: &Core, key: RunKey, replica: u32) {
+    fn launch(&mut self, core: &Core, key: RunKey, replica: u32, fire: Option<Fire>) {
         let Some(daemon) = core.daemon(&key.unit).cloned() else {
             self.context
                 .diary
@@ -224,6 +241,7 @@ impl Hands {
             fleet,
             daemon,
             requests,
+            fire,
         };
         if self.launches == 1 {
             self.launcher.launch_alone(job);

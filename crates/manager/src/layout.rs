@@ -83,6 +83,11 @@ impl Layout {
         self.logs(unit).join("current")
     }
 
+    /// Folder of what is known of a daemon's watched paths.
+    pub fn watch(&self, daemon: &str) -> PathBuf {
+        self.unit(daemon).join("watch")
+    }
+
     /// Folder of a unit's runs.
     pub fn runs(&self, unit: &str) -> PathBuf {
         self.unit(unit).join("runs")

@@ -40,6 +40,7 @@ mod refusal;
 mod spec_file;
 mod state_dir;
 mod state_files;
+mod watch;
 mod wire;
 
 pub use diary::{FILE_BYTES_MAX as MANAGER_LOG_BYTES_MAX, FILES_KEPT as MANAGER_LOGS_KEPT};
@@ -48,9 +49,10 @@ pub use engine::{ASKS_MAX, ExitOutcome, INPUTS_MAX};
 pub use error::{CommandError, ManagerError};
 pub use handle::{Handle, Info, Request, Shown};
 pub use history::RUN_FOLDERS_KEPT;
-pub use launch::{ENV_FILE_BYTES_MAX, SECRET_BYTES_MAX, SECRET_COMMAND_LIMIT};
+pub use launch::{ENV_FILE_BYTES_MAX, FIRE_PATHS_MAX, SECRET_BYTES_MAX, SECRET_COMMAND_LIMIT};
 pub use layout::Layout;
 pub use manager::{Manager, Options, SUBSCRIBER_LAG_MAX};
+pub use watch::{WATCH_BATCH_BYTES_MAX, WATCH_BATCH_PATHS_MAX, WATCH_BATCHES_MAX, WATCH_PATHS_MAX};
 
 /// Time between two heartbeats, in milliseconds. The only thing that wakes an idle manager.
 pub const HEARTBEAT_MS: u64 = 10_000;

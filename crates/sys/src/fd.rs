@@ -21,6 +21,8 @@ pub enum Interest {
     Write,
     /// Both.
     ReadWrite,
+    /// Something unusual: the table of mounts in `/proc` has changed. Shows as readable.
+    Unusual,
 }
 
 /// What a descriptor is ready for.
@@ -84,7 +86,7 @@ impl<'fd> PollSet<'fd> {
         let gone = PollFlags::HUP | PollFlags::ERR | PollFlags::NVAL;
         for (slot, fd) in ready.iter_mut().zip(filled) {
             let seen = fd.revents();
-            slot.read = seen.intersects(PollFlags::IN | gone);
+            slot.read = seen.intersects(PollFlags::IN | PollFlags::PRI | gone);
             slot.write = seen.intersects(PollFlags::OUT | PollFlags::ERR | PollFlags::NVAL);
         }
         Ok(ready)
@@ -102,6 +104,7 @@ fn flags_of(interest: Interest) -> PollFlags {
         Interest::Read => PollFlags::IN,
         Interest::Write => PollFlags::OUT,
         Interest::ReadWrite => PollFlags::IN | PollFlags::OUT,
+        Interest::Unusual => PollFlags::PRI,
     }
 }
 
@@ -212,6 +215,26 @@ pub fn each_name(folder: &Path, mut take: impl FnMut(&[u8])) -> io::Result<()> {
         take(entry?.file_name().to_bytes());
     }
     Ok(())
+}
+
+/// Whether a folder lies on a file system in which the kernel shows itself: `/proc`, `/sys`.
+pub fn is_pseudo_file_system(folder: &Path) -> io::Result<bool> {
+    // As in statfs(2): proc, sysfs, cgroup, cgroup2, debugfs, tracefs, devpts, securityfs, bpf,
+    // pstore.
+    const MAGIC: [u32; 10] = [
+        0x9fa0,
+        0x6265_6572,
+        0x27_e0eb,
+        0x6367_7270,
+        0x6462_6720,
+        0x7472_6163,
+        0x1cd1,
+        0x7363_6673,
+        0xcafe_4a11,
+        0x6165_676c,
+    ];
+    let found = rustix::fs::statfs(folder)?.f_type;
+    Ok(MAGIC.iter().any(|magic| i64::from(*magic) == found))
 }
 
 /// Closes every descriptor from `first` on. Whoever calls it owns none of them.

@@ -15,7 +15,7 @@
 #[cfg(not(target_os = "linux"))]
 compile_error!(
     "eud-sys is written for Linux. Modules that need a counterpart elsewhere: \
-     cgroup, clock (alarm), net, process, reap (subreaper), signal (signalfd), socket (credentials), spawn."
+     cgroup, clock (alarm), inotify, net, process, reap (subreaper), signal (signalfd), socket (credentials), spawn."
 );
 
 pub mod cgroup;
@@ -25,6 +25,7 @@ pub mod durable;
 pub mod fault;
 pub mod fd;
 pub mod heap;
+pub mod inotify;
 pub mod memory;
 pub mod net;
 pub mod process;

@@ -8,6 +8,7 @@
 //! Deliberately absent: deciding whether or when to start.
 
 mod environment;
+mod fire;
 mod spares;
 
 use std::collections::BTreeMap;
@@ -18,7 +19,7 @@ use std::sync::{Arc, Mutex, PoisonError, mpsc as sync_mpsc};
 
 use eud_core::fleet::{Daemon, Probe};
 use eud_core::io::{Input, RunEvent};
-use eud_core::record::{EndReason, Generation};
+use eud_core::record::{EndReason, Fire, Generation};
 use eud_keeper::LaunchSpec;
 use eud_sys::rlimit::Limit;
 use eud_sys::signal::Signal;
@@ -26,6 +27,7 @@ use tokio::sync::mpsc;
 
 pub use environment::{ENV_FILE_BYTES_MAX, SECRET_BYTES_MAX, SECRET_COMMAND_LIMIT};
 pub(crate) use environment::{Identity, Surroundings, parse_env_file, resolve};
+pub use fire::FIRE_PATHS_MAX;
 pub(crate) use spares::Spares;
 
 use crate::clock;
@@ -35,6 +37,7 @@ use crate::keeper_line::KeeperLine;
 use crate::link::{Link, Request};
 use crate::log_watch::Mark;
 use crate::spec_file::SpecFile;
+use crate::watch::folder::Folder;
 
 /// Quick launches that happen at the same time.
 const WORKERS: usize = 3;
@@ -49,6 +52,16 @@ pub(crate) struct Job {
     pub(crate) fleet: String,
     pub(crate) daemon: Arc<Daemon>,
     pub(crate) requests: mpsc::Receiver<Request>,
+    /// The fire it is a run of, if it is a job's.
+    pub(crate) fire: Option<Fire>,
+}
+
+impl Job {
+    /// Whether it may take long enough to be kept away from other launches.
+    fn is_slow(&self) -> bool {
+        let has_paths = |fire: &Fire| !fire.batches.is_empty();
+        self.fire.as_ref().is_some_and(has_paths) || environment::is_slow(&self.daemon)
+    }
 }
 
 /// The threads that launch.
@@ -92,7 +105,7 @@ impl Launcher {
     /// Starts a run now, if that takes no longer than recording that it shall be: a keeper waits
     /// for it, and nothing must be read that may be far away or large. Else some time soon.
     pub(crate) fn launch_alone(&self, job: Job) {
-        let is_quick = job.daemon.ports.is_empty() && !environment::is_slow(&job.daemon);
+        let is_quick = job.daemon.ports.is_empty() && !job.is_slow();
         if is_quick && self.context.spares.any() {
             launch(&self.context, &self.runtime, job);
             self.refill();
@@ -110,7 +123,7 @@ impl Launcher {
 
     /// Starts a run some time soon.
     pub(crate) fn launch(&self, job: Job) {
-        if environment::is_slow(&job.daemon) {
+        if job.is_slow() {
             let (context, runtime) = (Arc::clone(&self.context), self.runtime.clone());
             self.runtime
                 .spawn_blocking(move || launch(&context, &runtime, job));
@@ -126,7 +139,14 @@ fn launch(context: &Arc<Context>, runtime: &tokio::runtime::Handle, job: Job) {
     let compress = job.daemon.log.compress;
     let (key, requests) = (job.key, job.requests);
     let mark = Mark::now(&context.layout, &key.unit);
-    match prepare_and_spawn(context, &key, job.replica, &job.fleet, &job.daemon) {
+    match prepare_and_spawn(
+        context,
+        &key,
+        job.replica,
+        &job.fleet,
+        &job.daemon,
+        job.fire,
+    ) {
         Ok(stream) => {
             let _entered = runtime.enter();
             let link = Link::new(Arc::clone(context), key, requests, compress, Some(mark));
@@ -163,6 +183,7 @@ fn prepare_and_spawn(
     replica: u32,
     fleet: &str,
     daemon: &Arc<Daemon>,
+    fire: Option<Fire>,
 ) -> Result<std::os::unix::net::UnixStream, String> {
     let dir = context.layout.run(&key.unit, &key.run);
     create_folder(&dir).map_err(|e| format!("cannot create {}: {e}", dir.display()))?;
@@ -185,7 +206,11 @@ fn prepare_and_spawn(
         run: &key.run,
         replica,
     };
-    let found = resolve(daemon, identity, &context.layout, &context.reaper)?;
+    let mut found = resolve(daemon, identity, &context.layout, &context.reaper)?;
+    if let Some(fire) = fire {
+        let folder = Folder::new(&context.layout, &daemon.name);
+        found.env.extend(fire::environment(&fire, &folder, &dir)?);
+    }
     let spec = spec_of(key, daemon, &found, context)?;
     if tests_by_command(daemon) {
         let mut known = context
