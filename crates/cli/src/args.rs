@@ -123,8 +123,9 @@ pub(crate) enum Command {
     Down(DownArgs),
     /// Is the fleet well, and if not, why
     #[command(after_help = "\
-Classes: failing, well, or a state: ready, up, degraded, starting, waiting,
-stopping, backoff, cool-down, failed, unknown, held, done, stopped.
+Classes: failing, well, or a state: ready, up, running, scheduled, degraded,
+starting, waiting, stopping, backoff, cool-down, failed, overdue, unknown,
+paused, held, done, stopped.
 
 Examples: eud status failing
           eud status 'category:rag'

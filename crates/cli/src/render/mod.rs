@@ -6,8 +6,11 @@
 //! Deliberately absent: asking the manager.
 
 pub(crate) mod causes;
+pub(crate) mod gauges;
 #[cfg(test)]
 mod golden;
+#[cfg(test)]
+mod golden_jobs;
 pub(crate) mod graph;
 pub(crate) mod ink;
 pub(crate) mod layout;
