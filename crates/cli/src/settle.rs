@@ -140,11 +140,7 @@ pub(crate) fn judge(
 }
 
 /// A fire is over when none of the job's lanes is at work and none waits.
-fn succeeded(
-    daemon: &DaemonView,
-    all: &BTreeMap<&str, &DaemonView>,
-    before: &Before,
-) -> Verdict {
+fn succeeded(daemon: &DaemonView, all: &BTreeMap<&str, &DaemonView>, before: &Before) -> Verdict {
     let Some(job) = &daemon.job else {
         return Verdict::Bad;
     };

@@ -12,6 +12,7 @@ mod logs;
 mod manager;
 mod manager_log;
 mod next;
+mod next_jobs;
 mod pages;
 mod run;
 mod runs;

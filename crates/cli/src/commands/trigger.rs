@@ -39,7 +39,14 @@ pub(crate) fn run(context: &Context, args: &TriggerArgs) -> Result<u8, Error> {
     let names = accepted.affected.join(", ");
     let title = format!("running {names}");
     let goal = Goal::Succeeded;
-    let outcome = wait.until(&mut client, &units, goal, &Before::of(&before), limit, &title)?;
+    let outcome = wait.until(
+        &mut client,
+        &units,
+        goal,
+        &Before::of(&before),
+        limit,
+        &title,
+    )?;
     ended(context, &accepted, &outcome, asked_at, limit)
 }
 

@@ -13,6 +13,7 @@ mod golden;
 mod golden_jobs;
 pub(crate) mod graph;
 pub(crate) mod ink;
+pub(crate) mod jobs;
 pub(crate) mod layout;
 pub(crate) mod next;
 pub(crate) mod reply;
