@@ -12,7 +12,7 @@
 //! | `fleet.up` | [`UpParams`] | [`eud_core::io::Accepted`] |
 //! | `fleet.reload` | – | [`eud_core::io::Accepted`] |
 //! | `fleet.shutdown` | [`ShutdownParams`] | [`eud_core::io::Accepted`], then the manager ends |
-//! | `daemon.start`, `daemon.stop`, `daemon.restart`, `daemon.release` | [`NamesParams`] | [`eud_core::io::Accepted`] |
+//! | `daemon.start`, `daemon.stop`, `daemon.restart`, `daemon.release`, `daemon.trigger` | [`NamesParams`] | [`eud_core::io::Accepted`] |
 //! | `daemon.hold` | [`HoldParams`] | [`eud_core::io::Accepted`] |
 //! | `daemon.signal` | [`SignalParams`] | [`eud_core::io::Accepted`] |
 //! | `daemon.show` | [`NameParams`] | [`Shown`] |
@@ -115,7 +115,7 @@ pub struct ShutdownParams {
     pub keep_daemons: bool,
 }
 
-/// Parameters of `daemon.start`, `stop`, `restart` and `release`.
+/// Parameters of `daemon.start`, `stop`, `restart`, `release` and `trigger`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct NamesParams {

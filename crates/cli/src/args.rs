@@ -22,9 +22,10 @@ Run
   start        start daemons                        eud start rag-drain
   stop         stop them, and first what needs them eud stop 'tag:nightly'
   restart      stop and start them                  eud restart 'category:rag'
+  trigger      run a job now                        eud trigger backup --wait
   kill         send a signal                        eud kill HUP nginx
   hold         stop them and keep them down         eud hold api -m 'key leaked'
-  release      end a hold                           eud release api
+  release      end a hold, or the pause of a job    eud release api
   reload       take over a changed fleet file       eud reload
   run          run a command once, under a keeper   eud run -- make dataset
   upgrade      replace manager, keep daemons        eud upgrade
@@ -35,7 +36,8 @@ Look
   show         everything known of one daemon       eud show rag-drain
   runs         its runs, how they ended             eud runs rag-drain
   graph        what needs what                      eud graph --format mermaid
-  next         when a cron expression comes true    eud next --cron '@daily'
+  next         when jobs run next                   eud next backup -n 3
+  gauges       sampled numbers, and what they pause eud gauges
 Set up
   init         write a first fleet file             eud init
   check        check the fleet file                 eud check
@@ -123,8 +125,9 @@ pub(crate) enum Command {
     Down(DownArgs),
     /// Is the fleet well, and if not, why
     #[command(after_help = "\
-Classes: failing, well, or a state: ready, up, degraded, starting, waiting,
-stopping, backoff, cool-down, failed, unknown, held, done, stopped.
+Classes: failing, well, or a state: ready, up, running, scheduled, degraded,
+starting, waiting, stopping, backoff, cool-down, failed, overdue, unknown,
+paused, held, done, stopped.
 
 Examples: eud status failing
           eud status 'category:rag'
@@ -139,13 +142,22 @@ Examples: eud status failing
     /// Stop and start daemons and what needs them
     #[command(after_help = "Example: eud restart 'rag-*'")]
     Restart(ChangeArgs),
+    /// Run jobs now, whatever their schedules say
+    #[command(after_help = "\
+Exit codes with --wait: 0 when every run succeeded, 1 when one did not, 6 when
+the wait ran out. Without it: 1 when nothing was brought about.
+
+Examples: eud trigger nightly-backup
+          eud trigger nightly-backup --wait
+          eud trigger 'tag:nightly' --wait=10m")]
+    Trigger(TriggerArgs),
     /// Send a signal to the daemons' commands
     #[command(after_help = "Example: eud kill HUP nginx")]
     Kill(KillArgs),
     /// Stop daemons and keep them down until released
     #[command(after_help = "Example: eud hold api -m 'key leaked, see #12'")]
     Hold(HoldArgs),
-    /// End a hold
+    /// End a hold, or the pause of a job
     #[command(after_help = "Example: eud release api")]
     Release(ChangeArgs),
     /// Show output, merged by time
@@ -170,11 +182,18 @@ Examples: eud logs -f rag-drain
 Examples: eud graph rag-mc
           eud graph --format dot | dot -Tsvg > fleet.svg")]
     Graph(GraphArgs),
-    /// Tell when a cron or calendar expression comes true
+    /// Tell when jobs run next, or when an expression comes true
     #[command(after_help = "\
-Examples: eud next --cron '30 2 * * 1-5' --tz Europe/Oslo
+Without an expression it is about the jobs of the fleet file; no manager is needed.
+
+Examples: eud next
+          eud next nightly-backup -n 3
+          eud next --cron '30 2 * * 1-5' --tz Europe/Oslo
           eud next --calendar 'Mon..Fri 09:00' -n 3 --json")]
     Next(NextArgs),
+    /// Show gauges and gates: values, limits, who is paused
+    #[command(after_help = "Example: eud gauges --json")]
+    Gauges,
     /// Take over a changed fleet file
     #[command(
         after_help = "Says which daemons restart and which of their keys changed.\n\nExample: eud reload"
@@ -283,16 +302,26 @@ pub(crate) struct KillArgs {
     pub(crate) names: Vec<String>,
 }
 
+/// `eud trigger`
+#[derive(Debug, Clone, Args)]
+pub(crate) struct TriggerArgs {
+    /// Selectors of jobs.
+    #[arg(value_name = "JOB", required = true)]
+    pub(crate) names: Vec<String>,
+    /// Wait for the end of the runs; with =DURATION for so long at most.
+    #[arg(long, value_name = "DURATION", num_args = 0..=1, require_equals = true)]
+    #[arg(default_missing_value = "365d", value_parser = parse_duration)]
+    pub(crate) wait: Option<Duration>,
+}
+
 /// `eud next`
 #[derive(Debug, Clone, Args)]
 pub(crate) struct NextArgs {
+    /// Selectors of jobs; default: every job of the fleet.
+    #[arg(value_name = "JOB", conflicts_with_all = ["cron", "calendar", "tz"])]
+    pub(crate) names: Vec<String>,
     /// Cron expression: five fields, or six with seconds first, or as @daily.
-    #[arg(
-        long,
-        value_name = "EXPRESSION",
-        required_unless_present = "calendar",
-        conflicts_with = "calendar"
-    )]
+    #[arg(long, value_name = "EXPRESSION", conflicts_with = "calendar")]
     pub(crate) cron: Option<String>,
     /// Calendar expression, as systemd has it.
     #[arg(long, value_name = "EXPRESSION")]
@@ -300,9 +329,9 @@ pub(crate) struct NextArgs {
     /// Time zone in which it is meant; default: this machine's.
     #[arg(long, value_name = "ZONE")]
     pub(crate) tz: Option<String>,
-    /// How many times.
-    #[arg(short = 'n', long, value_name = "TIMES", default_value_t = 10)]
-    pub(crate) count: usize,
+    /// How many times; default 10, and for every job of the fleet 1.
+    #[arg(short = 'n', long, value_name = "TIMES")]
+    pub(crate) count: Option<usize>,
     /// Times later than this one, in RFC 3339; default: now.
     #[arg(long, value_name = "TIME")]
     pub(crate) after: Option<String>,

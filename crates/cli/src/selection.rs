@@ -70,19 +70,22 @@ pub(crate) fn views<'a>(
 }
 
 /// What the fleet file says now, else what it last said, else nothing.
-fn declared(context: &Context, layout: &Layout) -> Fleet {
+pub(crate) fn declared(context: &Context, layout: &Layout) -> Fleet {
     let from_file = context
         .fleet_file()
         .ok()
         .and_then(|path| eud_config::load(&path, &|name| std::env::var(name).ok()).ok());
-    let remembered = || {
-        let store = eud_store::Store::open_read_only(&layout.database()).ok()?;
-        store.last_fleet().ok().flatten()
-    };
-    from_file
-        .map(|loaded| loaded.fleet)
-        .or_else(remembered)
-        .unwrap_or_default()
+    match from_file {
+        Some(loaded) => loaded.fleet,
+        None => in_force(layout),
+    }
+}
+
+/// The fleet that a manager took over last, as it was then; an empty one if there never was any.
+pub(crate) fn in_force(layout: &Layout) -> Fleet {
+    let store = eud_store::Store::open_read_only(&layout.database()).ok();
+    let fleet = store.and_then(|store| store.last_fleet().ok().flatten());
+    fleet.unwrap_or_default()
 }
 
 /// A daemon of which no more is known than its units.

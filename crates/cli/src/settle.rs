@@ -11,7 +11,8 @@ use std::io::Write;
 use std::time::{Duration, Instant};
 
 use eud_api::client::{Client, ClientError, Notice};
-use eud_core::record::Desired;
+use eud_core::fleet::{Kind, daemon_of};
+use eud_core::record::{Desired, RunId};
 use eud_core::view::{DaemonView, State, Status, Transition};
 use jiff::Timestamp;
 
@@ -49,6 +50,8 @@ pub(crate) enum Goal {
     Running,
     /// Without a process.
     Down,
+    /// A job's fire has come to its end, and well.
+    Succeeded,
 }
 
 /// Whether a unit is what it shall become.
@@ -86,6 +89,10 @@ impl Outcome {
 #[derive(Debug, Default)]
 pub(crate) struct Before {
     restarts: BTreeMap<String, u64>,
+    /// The last run that had ended.
+    ended: BTreeMap<String, RunId>,
+    /// The last success of a job.
+    succeeded: BTreeMap<String, String>,
 }
 
 impl Before {
@@ -96,7 +103,19 @@ impl Before {
             .iter()
             .map(|d| (d.name.clone(), d.restarts))
             .collect();
-        Self { restarts }
+        let ended = status.daemons.iter().filter_map(|d| {
+            let exit = d.last_exit.as_ref()?;
+            Some((d.name.clone(), exit.run.clone()))
+        });
+        let succeeded = status.daemons.iter().filter_map(|d| {
+            let at = d.job.as_ref()?.last_success_at.clone()?;
+            Some((d.name.clone(), at))
+        });
+        Self {
+            restarts,
+            ended: ended.collect(),
+            succeeded: succeeded.collect(),
+        }
     }
 }
 
@@ -116,6 +135,28 @@ pub(crate) fn judge(
             _ => Verdict::Open,
         },
         Goal::Running => running(daemon, all, before, now, &mut BTreeSet::new()),
+        Goal::Succeeded => succeeded(daemon, all, before),
+    }
+}
+
+/// A fire is over when none of the job's lanes is at work and none waits.
+fn succeeded(daemon: &DaemonView, all: &BTreeMap<&str, &DaemonView>, before: &Before) -> Verdict {
+    let Some(job) = &daemon.job else {
+        return Verdict::Bad;
+    };
+    let own = daemon_of(&daemon.name);
+    let is_busy = |lane: &DaemonView| {
+        lane.state.may_be_alive() || matches!(lane.state, State::Waiting | State::Backoff)
+    };
+    let mut lanes = all.values().filter(|lane| daemon_of(&lane.name) == own);
+    if job.pending > 0 || lanes.any(|lane| is_busy(lane)) {
+        return Verdict::Open;
+    }
+    let well = job.last_success_at.as_ref() != before.succeeded.get(&daemon.name);
+    if well && job.failures == 0 {
+        Verdict::Good
+    } else {
+        Verdict::Bad
     }
 }
 
@@ -132,6 +173,8 @@ fn running<'a>(
         State::Ready | State::Done => Verdict::Good,
         State::Up if daemon.ready.is_none() && has_lasted(daemon, now) => Verdict::Good,
         State::Up | State::Starting | State::Stopping => Verdict::Open,
+        // What failed before is armed again.
+        State::Failed if daemon.kind == Kind::Job && has_not_run(daemon, before) => Verdict::Good,
         State::Failed | State::CoolDown | State::Held | State::Unknown | State::Degraded => {
             Verdict::Bad
         }
@@ -176,6 +219,11 @@ fn running<'a>(
             }
         }
     }
+}
+
+fn has_not_run(daemon: &DaemonView, before: &Before) -> bool {
+    let ended = daemon.last_exit.as_ref().map(|exit| &exit.run);
+    ended == before.ended.get(&daemon.name)
 }
 
 /// Without a probe, the only proof is not to have ended at once.
@@ -324,10 +372,10 @@ impl<'a> Wait<'a> {
         let settled = outcome.with(Verdict::Good).count();
         let progress = Progress {
             title,
-            counted: if goal == Goal::Running {
-                "ready"
-            } else {
-                "stopped"
+            counted: match goal {
+                Goal::Running => "ready",
+                Goal::Down => "stopped",
+                Goal::Succeeded => "done",
             },
             settled,
             total: outcome.verdicts.len(),

@@ -20,5 +20,5 @@ pub mod words;
 
 pub use engine::{
     Core, LAUNCH_LIMIT_MS, PROBE_SLACK_MS, READY_POLL_FIRST_MS, READY_POLL_MAX_MS, STOP_SLACK_MS,
-    WANTS_WAIT_MS,
+    WANTS_WAIT_MS, coming,
 };

@@ -84,6 +84,7 @@ fn command(method: &str, params: Value) -> Result<Request, RpcError> {
         "daemon.stop" => Request::Stop(names(params)?),
         "daemon.restart" => Request::Restart(names(params)?),
         "daemon.release" => Request::Release(names(params)?),
+        "daemon.trigger" => Request::Trigger(names(params)?),
         "daemon.hold" => {
             let HoldParams { names, reason } = read(params)?;
             Request::Hold(named(names)?, reason)

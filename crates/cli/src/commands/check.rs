@@ -4,7 +4,7 @@ use std::io::IsTerminal;
 use std::path::Path;
 
 use eud_config::Loaded;
-use eud_core::fleet::Fleet;
+use eud_core::fleet::{Fleet, Kind};
 use eud_core::select::nearest;
 use serde_json::json;
 
@@ -35,6 +35,8 @@ pub(crate) fn run(context: &Context) -> Result<u8, Error> {
             "ok": true, "file": path, "files": loaded.files, "fleet": fleet.name,
             "diagnostics": loaded.warnings,
             "daemons": fleet.daemons.keys().collect::<Vec<_>>(), "profiles": loaded.profiles,
+            "jobs": jobs(fleet), "gauges": fleet.gauges.keys().collect::<Vec<_>>(),
+            "gates": fleet.gates.keys().collect::<Vec<_>>(),
         }))?;
         return Ok(code::OK);
     }
@@ -49,12 +51,10 @@ pub(crate) fn run(context: &Context) -> Result<u8, Error> {
         );
         text.push('\n');
     }
-    let (daemons, profiles) = (fleet.daemons.len(), loaded.profiles.len());
     text.push_str(&format!(
-        "{} is valid: {daemons} {}, {profiles} {}, {}\n",
+        "{} is valid: {}, {}\n",
         name_of(&path),
-        plural(daemons, "daemon", "daemons"),
-        plural(profiles, "profile", "profiles"),
+        counts(&loaded).join(", "),
         match loaded.warnings.len() {
             0 => "no warnings".to_owned(),
             n => format!("{n} {}", plural(n, "warning", "warnings")),
@@ -71,6 +71,37 @@ pub(crate) fn run(context: &Context) -> Result<u8, Error> {
     }
     context::print(&text)?;
     Ok(code::OK)
+}
+
+/// Names of the jobs.
+fn jobs(fleet: &Fleet) -> Vec<&String> {
+    let daemons = fleet.daemons.iter();
+    let jobs = daemons.filter(|(_, daemon)| daemon.kind == Kind::Job);
+    jobs.map(|(name, _)| name).collect()
+}
+
+/// `12 daemons, 3 of them jobs`, `2 profiles`, `1 gauge`: what there is at all.
+fn counts(loaded: &Loaded) -> Vec<String> {
+    let fleet = &loaded.fleet;
+    let daemons = fleet.daemons.len();
+    let jobs = match jobs(fleet).len() {
+        0 => String::new(),
+        1 => " (1 job)".to_owned(),
+        n => format!(" ({n} jobs)"),
+    };
+    let word = plural(daemons, "daemon", "daemons");
+    let mut counts = vec![format!("{daemons} {word}{jobs}")];
+    let mut count = |n: usize, one: &'static str, many: &'static str| {
+        counts.push(format!("{n} {}", plural(n, one, many)));
+    };
+    count(loaded.profiles.len(), "profile", "profiles");
+    if !fleet.gauges.is_empty() {
+        count(fleet.gauges.len(), "gauge", "gauges");
+    }
+    if !fleet.gates.is_empty() {
+        count(fleet.gates.len(), "gate", "gates");
+    }
+    counts
 }
 
 /// Reads and checks a fleet file.

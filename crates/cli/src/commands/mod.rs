@@ -5,17 +5,20 @@
 mod change;
 mod check;
 mod down;
+mod gauges;
 mod graph;
 mod init;
 mod logs;
 mod manager;
 mod manager_log;
 mod next;
+mod next_jobs;
 mod pages;
 mod run;
 mod runs;
 mod show;
 mod status;
+mod trigger;
 mod up;
 mod upgrade;
 mod why;
@@ -40,6 +43,8 @@ pub(crate) fn dispatch(context: &Context, command: Command) -> Result<u8, Error>
         Command::Kill(args) => change::kill(context, &args),
         Command::Hold(args) => change::hold(context, &args),
         Command::Release(args) => change::release(context, &args),
+        Command::Trigger(args) => trigger::run(context, &args),
+        Command::Gauges => gauges::run(context),
         Command::Logs(args) if args.manager => manager_log::run(context, &args).map(ok),
         Command::Logs(args) => logs::run(context, &args).map(ok),
         Command::Runs(args) => runs::run(context, &args).map(ok),

@@ -1,16 +1,21 @@
-//! `eud next`: when an expression comes true.
+//! `eud next`: when an expression comes true, or when the jobs of the fleet run next.
 //!
-//! Deliberately absent: a manager and a fleet file. The question is about the calendar alone.
+//! Invariants: no manager is needed: jobs are those of the fleet file, and what is known of them is
+//! read from the journal if there is one; for an expression alone not even a fleet file.
 
 use eud_core::schedule::{Refused, Schedule};
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use serde_json::json;
 
+use super::next_jobs;
 use crate::args::NextArgs;
 use crate::context::{self, Context};
 use crate::error::Error;
 use crate::render::next;
+
+/// Times that are told when no number is asked for.
+pub(super) const TIMES: usize = 10;
 
 /// `eud next`
 ///
@@ -18,6 +23,22 @@ use crate::render::next;
 /// When the expression or the zone cannot be understood; the part that is meant is marked.
 pub(crate) fn run(context: &Context, args: &NextArgs) -> Result<(), Error> {
     let screen = context.screen();
+    let after = match &args.after {
+        Some(text) => Some(text.parse().map_err(|_| Error::Usage {
+            what: format!("`{text}` is no time"),
+            help: "a time is RFC 3339, as in 2026-11-23T14:00:00Z".to_owned(),
+        })?),
+        None => None,
+    };
+    if args.cron.is_none() && args.calendar.is_none() {
+        if args.tz.is_some() {
+            return Err(Error::Usage {
+                what: "`--tz` is about an expression, and there is none".to_owned(),
+                help: "give one by --cron or --calendar".to_owned(),
+            });
+        }
+        return next_jobs::run(context, args, after);
+    }
     let zone = match &args.tz {
         Some(name) => TimeZone::get(name).map_err(|_| Error::Usage {
             what: format!("there is no time zone `{name}`"),
@@ -32,23 +53,14 @@ pub(crate) fn run(context: &Context, args: &NextArgs) -> Result<(), Error> {
         (None, None) => return Ok(()),
     };
     let schedule = parsed.map_err(|refused| marked(text, &refused))?;
-    let after = match &args.after {
-        Some(text) => text.parse().map_err(|_| Error::Usage {
-            what: format!("`{text}` is no time"),
-            help: "a time is RFC 3339, as in 2026-11-23T14:00:00Z".to_owned(),
-        })?,
-        None => screen.clock.now,
-    };
-    let times = times(&schedule, after, args.count);
+    let after = after.unwrap_or(screen.clock.now);
+    let count = args.count.unwrap_or(TIMES);
+    let times = times(&schedule, after, count);
     if context.common.json {
         let zone = schedule.zone();
         let rows: Vec<_> = times
             .iter()
-            .map(|at| {
-                let local = at.to_zoned(zone.clone());
-                let local = local.strftime("%Y-%m-%dT%H:%M:%S%:z").to_string();
-                json!({ "local": local, "utc": at.to_string() })
-            })
+            .map(|at| next::moment_json(*at, zone))
             .collect();
         return context::print_json(&json!({ "times": rows }));
     }

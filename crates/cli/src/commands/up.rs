@@ -9,7 +9,7 @@ use eud_api::client::{Client, ClientError};
 use eud_api::protocol::Info;
 use eud_core::io::Accepted;
 use eud_core::record::Desired;
-use eud_core::view::{DaemonView, Status};
+use eud_core::view::{DaemonView, State, Status};
 use jiff::Timestamp;
 use serde_json::json;
 
@@ -187,7 +187,14 @@ fn tell(
     text.push_str(&if idle && good == total {
         format!("{total} {word} up already; nothing to do\n")
     } else if good == total {
-        format!("{total} {word} up in {took}\n")
+        let scheduled = outcome
+            .with(Verdict::Good)
+            .filter(|d| d.state == State::Scheduled);
+        let scheduled = match scheduled.count() {
+            0 => String::new(),
+            n => format!(", {n} scheduled"),
+        };
+        format!("{total} {word} up in {took}{scheduled}\n")
     } else if limit.is_zero() {
         format!("{total} {word} on the way; `eud status --watch` shows it\n")
     } else {

@@ -32,7 +32,11 @@ pub(crate) fn is_unwell(daemon: &DaemonView, causes: &[Cause]) -> bool {
 
 /// A state that nothing but a change from outside, or luck, leads out of.
 fn holds_up(state: State) -> bool {
-    state.is_trouble() || matches!(state, State::Held | State::Stopped | State::Done)
+    state.is_trouble()
+        || matches!(
+            state,
+            State::Held | State::Paused | State::Stopped | State::Done
+        )
 }
 
 /// Roots that hold up at least one other unit, those of most first.

@@ -17,7 +17,7 @@ use super::status::{self, Extent};
 use super::tree::{self, Progress};
 use super::{Screen, runs, why};
 
-fn check(name: &str, text: &str) {
+pub(super) fn check(name: &str, text: &str) {
     let path = PathBuf::from(env!("CARGO_MANIFEST_DIR"))
         .join("tests/golden")
         .join(name);
@@ -28,14 +28,14 @@ fn check(name: &str, text: &str) {
     assert_eq!(text, expected, "{name}");
 }
 
-fn fits(text: &str, columns: usize) {
+pub(super) fn fits(text: &str, columns: usize) {
     for line in text.lines() {
         assert!(width(line) <= columns, "{} columns: {line}", width(line));
         assert_eq!(line, line.trim_end(), "ends in blanks");
     }
 }
 
-fn daemon(name: &str, category: &str, state: State) -> DaemonView {
+pub(super) fn daemon(name: &str, category: &str, state: State) -> DaemonView {
     let value = json!({
         "name": name, "kind": "service", "category": category, "desired": "up", "state": state,
         "since": "2026-11-23T13:21:07Z", "restarts": 0,
@@ -58,7 +58,7 @@ fn daemon(name: &str, category: &str, state: State) -> DaemonView {
     serde_json::from_value(value).unwrap()
 }
 
-fn exit(code: Option<i32>, signal: Option<i32>, at: &str) -> LastExit {
+pub(super) fn exit(code: Option<i32>, signal: Option<i32>, at: &str) -> LastExit {
     LastExit {
         run: "0192aaaa-0000-7000-8000-000000000000".into(),
         code,
@@ -133,7 +133,7 @@ fn fleet_of_148() -> Status {
     status_of("ai-factory", daemons)
 }
 
-fn status_of(fleet: &str, mut daemons: Vec<DaemonView>) -> Status {
+pub(super) fn status_of(fleet: &str, mut daemons: Vec<DaemonView>) -> Status {
     daemons.sort_by(|a, b| a.name.cmp(&b.name));
     let mut summary = Summary {
         total: daemons.len(),
@@ -184,7 +184,7 @@ fn every_unit_is_counted_once_in_the_headline() {
     let daemons =
         daemons.flat_map(|(n, s)| (0..=n).map(move |k| daemon(&format!("{s}-{k}"), "c", s)));
     let status = status_of("all", daemons.collect());
-    let text = status::render(&status, &Screen::fixed(200), Extent::Screen);
+    let text = status::render(&status, &Screen::fixed(300), Extent::Screen);
     let head = text.lines().next().unwrap();
     let counts = head
         .split("daemons")

@@ -6,10 +6,14 @@
 //! Deliberately absent: asking the manager.
 
 pub(crate) mod causes;
+pub(crate) mod gauges;
 #[cfg(test)]
 mod golden;
+#[cfg(test)]
+mod golden_jobs;
 pub(crate) mod graph;
 pub(crate) mod ink;
+pub(crate) mod jobs;
 pub(crate) mod layout;
 pub(crate) mod next;
 pub(crate) mod reply;

@@ -1,15 +1,15 @@
 //! `eud show`: everything known of one daemon.
 
 use eud_api::protocol::Shown;
-use eud_core::fleet::{Daemon, EnvValue, Live, OnNeedLost, Probe, Ready, RestartMode};
-use eud_core::view::DaemonView;
+use eud_core::fleet::{Daemon, EnvValue, Kind, Live, OnNeedLost, Probe, Ready, RestartMode};
+use eud_core::view::{DaemonView, JobView};
 
 use super::Screen;
 use super::ink::{Ink, glyph_of, ink_of};
 use super::layout::{one_line, width};
 use super::status::last_exit;
 use super::time::parse;
-use super::{runs, why};
+use super::{jobs, runs, why};
 use eud_core::words::duration;
 
 /// Columns of the labels.
@@ -27,7 +27,9 @@ pub(crate) fn render(shown: &Shown, screen: &Screen) -> String {
     }
     page.group("Now", &now(&shown.view, screen));
     page.group("Command", &command(&shown.daemon));
+    page.group("Triggers", &jobs::facts(&shown.daemon));
     page.group("Policy", &policy(&shown.daemon));
+    page.group("Guards", &guards(shown));
     page.group("Place in the fleet", &place(&shown.daemon));
     if let Some(launched) = &shown.launched {
         let changed = launched.changes_needing_restart(&shown.daemon).join(", ");
@@ -109,7 +111,12 @@ fn now(view: &DaemonView, screen: &Screen) -> Facts {
             format!("{} ({age} ago)", screen.clock.absolute(at)),
         ));
     }
-    facts.push(("restarts", view.restarts.to_string()));
+    match &view.job {
+        Some(job) => job_now(job, screen, &mut facts),
+        None => facts.push(("restarts", view.restarts.to_string())),
+    }
+    let problem = view.watch_problem.iter();
+    facts.extend(problem.map(|problem| ("watching", problem.clone())));
     if let Some(at) = view.next_try_at.as_deref().and_then(parse) {
         let wait = super::time::span(-screen.clock.seconds_since(at));
         facts.push((
@@ -128,6 +135,59 @@ fn now(view: &DaemonView, screen: &Screen) -> Facts {
     if !view.blocked_on.is_empty() {
         facts.push(("waits for", view.blocked_on.join(", ")));
     }
+    facts
+}
+
+/// What is the case with a job.
+fn job_now(job: &JobView, screen: &Screen, facts: &mut Facts) {
+    let moment = |at: &Option<String>| {
+        let at = at.as_deref().and_then(parse)?;
+        let seconds = screen.clock.seconds_since(at);
+        let (ago, wait) = (super::time::span(seconds), super::time::span(-seconds));
+        let distance = if seconds < 0.0 {
+            format!("in {wait}")
+        } else {
+            format!("{ago} ago")
+        };
+        Some(format!("{} ({distance})", screen.clock.absolute(at)))
+    };
+    if let Some(trigger) = &job.trigger {
+        let again = match job.attempt {
+            0 => String::new(),
+            n => format!(", try {}", n + 1),
+        };
+        facts.push(("fired by", format!("{trigger}{again}")));
+    }
+    facts.extend(moment(&job.next_fire_at).map(|at| ("next", at)));
+    let never = "never".to_owned();
+    facts.push(("succeeded", moment(&job.last_success_at).unwrap_or(never)));
+    facts.extend(moment(&job.overdue_at).map(|at| ("overdue", at)));
+    if job.pending > 0 {
+        facts.push(("pending", job.pending.to_string()));
+    }
+    let failures = match job.failures {
+        0 => String::new(),
+        n => format!(", the last {n} failed"),
+    };
+    let (fires, skipped) = (job.fires, job.skipped);
+    facts.push(("fires", format!("{fires}, {skipped} skipped{failures}")));
+}
+
+/// Limits on what a run may do, how they work, and which are broken.
+fn guards(shown: &Shown) -> Facts {
+    let mut facts: Facts = shown
+        .daemon
+        .guards
+        .iter()
+        .map(|guard| (guard.what.as_str(), jobs::guard(guard)))
+        .collect();
+    if facts.is_empty() {
+        return facts;
+    }
+    let how = shown.view.guarded_by.iter();
+    facts.extend(how.map(|how| ("enforced by", how.clone())));
+    let broken = shown.view.guards.iter();
+    facts.extend(broken.map(|words| ("broken", words.clone())));
     facts
 }
 
@@ -198,7 +258,9 @@ fn policy(daemon: &Daemon) -> Facts {
             words.push_str(&format!("; at most {} in {window}", restart.limit));
         }
     }
-    facts.push(("restarts", words));
+    if daemon.kind == Kind::Service {
+        facts.push(("restarts", words));
+    }
     if !restart.alarm_exits.is_empty() {
         let codes: Vec<String> = restart.alarm_exits.iter().map(i32::to_string).collect();
         facts.push(("alarm exits", codes.join(", ")));

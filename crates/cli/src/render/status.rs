@@ -9,13 +9,13 @@
 use std::collections::BTreeMap;
 
 use eud_core::record::EndReason;
-use eud_core::view::{DaemonView, LastExit, State, Status};
+use eud_core::view::{DaemonView, JobView, LastExit, State, Status};
 
-use super::Screen;
 use super::causes::{self, Cause};
 use super::ink::{Ink, glyph_of, ink_of};
 use super::layout::{Cell, Column, Table, cut_end, cut_middle, one_line, width};
 use super::time::{self, parse};
+use super::{Screen, gauges};
 
 /// A fleet of up to this many units is shown unit by unit.
 const UNFOLDED_MAX: usize = 20;
@@ -62,6 +62,16 @@ const CLASSES: &[Class] = &[
         bar: '█',
     },
     Class {
+        label: "running",
+        states: &[State::Running],
+        bar: '█',
+    },
+    Class {
+        label: "scheduled",
+        states: &[State::Scheduled],
+        bar: '▆',
+    },
+    Class {
         label: "starting",
         states: &[State::Starting],
         bar: '▓',
@@ -92,6 +102,11 @@ const CLASSES: &[Class] = &[
         bar: '▒',
     },
     Class {
+        label: "paused",
+        states: &[State::Paused],
+        bar: '▒',
+    },
+    Class {
         label: "degraded",
         states: &[State::Degraded],
         bar: '▚',
@@ -99,6 +114,11 @@ const CLASSES: &[Class] = &[
     Class {
         label: "unknown",
         states: &[State::Unknown],
+        bar: '▚',
+    },
+    Class {
+        label: "overdue",
+        states: &[State::Overdue],
         bar: '▚',
     },
     Class {
@@ -158,8 +178,10 @@ pub(crate) fn render(status: &Status, screen: &Screen, extent: Extent) -> String
     sorted.sort_by_key(|d| (rank(&causes, d), urgency(d.state), d.name.clone()));
     if extent == Extent::All || daemons.len() <= UNFOLDED_MAX {
         text.push_str(&rows(&sorted, screen, "DAEMON"));
+        text.push_str(&gauges::footer(status, screen));
     } else {
-        let groups = groups(&daemons, screen);
+        let mut groups = groups(&daemons, screen);
+        groups.push_str(&gauges::footer(status, screen));
         let height = screen.height.unwrap_or(HEIGHT);
         // The table's heading, the empty line after it, and the prompt take a row each.
         let others = text.lines().count() + groups.lines().count() + 3;
@@ -345,11 +367,15 @@ fn urgency(state: State) -> u8 {
     match state {
         State::Failed => 0,
         State::CoolDown | State::Backoff => 1,
-        State::Unknown => 2,
-        State::Degraded => 3,
-        State::Stopping | State::Starting | State::Waiting => 4,
-        State::Held => 5,
-        _ => 6,
+        State::Overdue => 2,
+        State::Unknown => 3,
+        State::Degraded => 4,
+        State::Stopping | State::Starting | State::Waiting => 5,
+        State::Paused => 6,
+        State::Held => 7,
+        State::Running => 8,
+        State::Scheduled => 10,
+        _ => 9,
     }
 }
 
@@ -377,7 +403,8 @@ fn trouble(sorted: &[&DaemonView], screen: &Screen, room: usize) -> String {
     if wrong.is_empty() {
         return String::new();
     }
-    let soft = |d: &&DaemonView| matches!(d.state, State::Degraded | State::Unknown);
+    let soft =
+        |d: &&DaemonView| matches!(d.state, State::Degraded | State::Unknown | State::Overdue);
     let title = if wrong.iter().any(soft) {
         "TROUBLE"
     } else {
@@ -402,14 +429,22 @@ fn trouble(sorted: &[&DaemonView], screen: &Screen, room: usize) -> String {
 
 /// A row for each unit.
 fn rows(daemons: &[&DaemonView], screen: &Screen, title: &'static str) -> String {
-    let mut table = Table::new(vec![
+    // A column in which nobody has anything takes room from the words.
+    let restarted = daemons.iter().any(|d| d.restarts > 0);
+    let exited = daemons.iter().any(|d| d.last_exit.is_some());
+    let mut columns = vec![
         Column::left(title).shrinking_to(14),
         Column::left("STATE"),
         Column::right("SINCE"),
-        Column::right("RESTARTS").or_short("RST").sparable(),
-        Column::left("LAST EXIT").sparable(),
-        Column::left("WHY"),
-    ]);
+    ];
+    if restarted {
+        columns.push(Column::right("RESTARTS").or_short("RST").sparable());
+    }
+    if exited {
+        columns.push(Column::left("LAST EXIT").sparable());
+    }
+    columns.push(Column::left("WHY"));
+    let mut table = Table::new(columns);
     for daemon in daemons {
         let since = daemon.since.as_deref().and_then(parse);
         let since = since.map_or("–".into(), |at| {
@@ -419,25 +454,26 @@ fn rows(daemons: &[&DaemonView], screen: &Screen, title: &'static str) -> String
                 screen.clock.age(at)
             }
         });
-        let restarts = match daemon.restarts {
-            0 => "–".to_owned(),
-            n => n.to_string(),
-        };
-        let exit = daemon
-            .last_exit
-            .as_ref()
-            .map_or("–".into(), |e| last_exit(e, screen));
-        table.row(vec![
+        let state = format!("{} {}", glyph_of(daemon.state), daemon.state);
+        let mut cells = vec![
             Cell::plain(&daemon.name),
-            Cell::inked(
-                ink_of(daemon.state),
-                format!("{} {}", glyph_of(daemon.state), daemon.state),
-            ),
+            Cell::inked(ink_of(daemon.state), state),
             Cell::plain(since),
-            Cell::plain(restarts),
-            Cell::plain(exit),
-            Cell::plain(why(daemon)),
-        ]);
+        ];
+        if restarted {
+            cells.push(Cell::plain(match daemon.restarts {
+                0 => "–".to_owned(),
+                n => n.to_string(),
+            }));
+        }
+        if exited {
+            let exit = daemon.last_exit.as_ref();
+            cells.push(Cell::plain(
+                exit.map_or("–".into(), |e| last_exit(e, screen)),
+            ));
+        }
+        cells.push(Cell::plain(why(daemon, screen)));
+        table.row(cells);
     }
     table.render(screen.width, screen.color)
 }
@@ -475,7 +511,7 @@ pub(crate) fn exit_word(reason: EndReason, code: Option<i32>, signal: Option<i32
 }
 
 /// Why it is what it is, in one line.
-fn why(daemon: &DaemonView) -> String {
+fn why(daemon: &DaemonView, screen: &Screen) -> String {
     let message = daemon.last_exit.as_ref().and_then(|e| e.message.as_ref());
     let words = match daemon.state {
         s if s.is_trouble() => daemon.reason.as_ref().or(message),
@@ -485,7 +521,34 @@ fn why(daemon: &DaemonView) -> String {
             .filter(|t| !t.is_empty())
             .or(daemon.reason.as_ref()),
     };
-    words.map(|text| one_line(text)).unwrap_or_default()
+    let words = words.map(|text| one_line(text)).unwrap_or_default();
+    match &daemon.job {
+        Some(job) => job_why(daemon.state, words, job, screen),
+        None => words,
+    }
+}
+
+/// What a job's row says: when it runs next and when it last did well, or what brought it about.
+fn job_why(state: State, words: String, job: &JobView, screen: &Screen) -> String {
+    let mut parts: Vec<String> = Vec::new();
+    match state {
+        State::Running if words.is_empty() => {
+            let trigger = job.trigger.as_deref().unwrap_or("unknown");
+            parts.push(format!("by {trigger}"));
+            if job.attempt > 0 {
+                parts.push(format!("try {}", job.attempt + 1));
+            }
+        }
+        _ => parts.extend(Some(words).filter(|words| !words.is_empty())),
+    }
+    let succeeded = job.last_success_at.as_deref().and_then(parse);
+    if let (State::Scheduled, Some(at)) = (state, succeeded) {
+        parts.push(format!("succeeded {} ago", screen.clock.age(at)));
+    }
+    if job.pending > 0 && state == State::Running {
+        parts.push(format!("{} more to come", job.pending));
+    }
+    parts.join("; ")
 }
 
 /// A line for each category, in which every unit of it is counted.

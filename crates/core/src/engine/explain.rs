@@ -6,7 +6,7 @@
 use std::collections::BTreeSet;
 
 use crate::engine::Core;
-use crate::fleet::Unit;
+use crate::fleet::{Unit, daemon_of};
 use crate::io::Now;
 use crate::view::{DaemonView, Explanation, State};
 use crate::words;
@@ -26,6 +26,7 @@ impl Core {
             }
             let view = self.view(&name, now)?;
             explanation.sentences.push(self.sentence(&view, now));
+            explanation.sentences.extend(besides(&view));
             explanation.chain.push(name.clone());
             current = view.blocked_on.first().cloned();
             if current.is_none() {
@@ -38,8 +39,10 @@ impl Core {
     fn conclude(&self, root: &DaemonView, explanation: &mut Explanation) {
         let name = &root.name;
         let unit = &explanation.unit;
-        let well = matches!(root.state, State::Ready | State::Done)
-            || (root.state == State::Up && root.ready.is_none());
+        let well = matches!(
+            root.state,
+            State::Ready | State::Done | State::Running | State::Scheduled
+        ) || (root.state == State::Up && root.ready.is_none());
         if well && name == unit {
             return;
         }
@@ -50,6 +53,13 @@ impl Core {
         let next = match root.state {
             State::Stopped => vec![format!("eud start {name}")],
             State::Held => vec![format!("eud release {name}")],
+            State::Paused if self.closed_gate(daemon_of(name)).is_some() => {
+                vec!["eud gauges".to_owned()]
+            }
+            State::Paused => vec![format!("eud release {name}"), format!("eud logs {name}")],
+            State::Failed | State::Overdue if root.job.is_some() => {
+                vec![format!("eud logs {name}"), format!("eud trigger {name}")]
+            }
             State::Done | State::Failed | State::Backoff | State::CoolDown => {
                 vec![format!("eud logs {name}"), format!("eud restart {name}")]
             }
@@ -83,11 +93,29 @@ impl Core {
                 "`{name}` {reason}. It was restarted too often ({}) and cools down.",
                 times(view.restarts)
             ),
-            State::Running => format!("`{name}` is at work{since}."),
+            State::Running => {
+                let job = view.job.as_ref();
+                let by = job.and_then(|job| job.trigger.as_deref());
+                let by = by.map_or(String::new(), |by| format!(", fired by {by}"));
+                let tries = job.map_or(0, |job| job.attempt);
+                let again = match tries {
+                    0 => String::new(),
+                    n => format!(", try {}", n + 1),
+                };
+                format!("`{name}` is at work{since}{by}{again}.")
+            }
             State::Scheduled => format!("`{name}` waits for its next time: {reason}."),
             State::Overdue => format!("`{name}` is overdue{since}: {reason}."),
             State::Paused => format!("`{name}` is paused{since}: {reason}."),
             State::Done => format!("`{name}` {reason} and is not to be restarted."),
+            State::Failed if view.job.is_some() => {
+                let failures = view.job.as_ref().map_or(1, |job| job.failures);
+                let row = match failures {
+                    0 | 1 => String::new(),
+                    n => format!(", {n} times in a row"),
+                };
+                format!("`{name}` failed{since}{row}: it {reason}.")
+            }
             State::Failed => format!("`{name}` failed{since}: it {reason}."),
             State::Held => format!("`{name}` is held{since}: {reason}."),
             State::Stopped => format!("`{name}` is stopped{since}: {reason}."),
@@ -117,6 +145,30 @@ impl Core {
             None => "it has no readiness probe",
         }
     }
+}
+
+/// What else is the case with a unit, and is not its state.
+fn besides(view: &DaemonView) -> Vec<String> {
+    let name = &view.name;
+    let mut sentences = Vec::new();
+    if let Some(problem) = &view.watch_problem {
+        sentences.push(format!(
+            "Its paths are not watched as they should be: {problem}."
+        ));
+    }
+    // The first one is the reason of its state, if it is degraded.
+    let broken = view.guards.iter();
+    let told = broken.filter(|guard| view.reason.as_ref() != Some(*guard));
+    sentences.extend(told.map(|guard| format!("`{name}` breaks a limit: {guard}.")));
+    let skipped = view.job.as_ref().filter(|job| job.skipped > 0);
+    sentences.extend(skipped.map(|job| {
+        let times = times(job.skipped);
+        format!(
+            "It was skipped {times} so far, of {} fires.",
+            job.fires + job.skipped
+        )
+    }));
+    sentences
 }
 
 fn waits(reason: &str) -> String {

@@ -73,6 +73,7 @@ use crate::io::{Effect, Input, Now};
 use crate::planted::Planted;
 use crate::record::{Generation, RunRow};
 use crate::rng::Rng;
+pub use job::coming;
 use slot::Slot;
 
 /// How long a unit waits for a want or an `after` that is up but not ready.

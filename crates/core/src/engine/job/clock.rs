@@ -316,6 +316,34 @@ impl Clocks {
             .min()
     }
 
+    /// Times still to come, from `now` on, without jitter; at most `count`. Of what depends on the
+    /// end of a run only the first.
+    pub(super) fn coming(
+        &self,
+        book: &Book,
+        begun: Begun<'_>,
+        now: Now,
+        count: usize,
+    ) -> Vec<WallMs> {
+        let once = self
+            .clocks
+            .iter()
+            .filter_map(|clock| self.next_of(clock, book, begun, now));
+        let mut times: Vec<WallMs> = once.map(|at| at.max(now.wall_ms)).collect();
+        let mut cursor = now.wall_ms;
+        for _ in 0..count {
+            let Some(next) = self.after(cursor, book) else {
+                break;
+            };
+            times.push(next);
+            cursor = next;
+        }
+        times.sort_unstable();
+        times.dedup();
+        times.truncate(count);
+        times
+    }
+
     /// How much later than its time a fire comes.
     pub(crate) fn jitter(&self, at_ms: WallMs) -> i64 {
         if self.jitter_ms == 0 {

@@ -33,6 +33,7 @@ mod show;
 mod watch;
 
 pub(crate) use end::JobEnd;
+pub use show::coming;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;

@@ -3,13 +3,35 @@
 //! Invariant: a lane without a run is in exactly one state.
 
 use super::JobSlot;
+use super::clock::{Begun, Clocks};
 use crate::engine::Core;
 use crate::engine::slot::Slot;
-use crate::fleet::daemon_of;
+use crate::fleet::{Job, daemon_of};
 use crate::io::Now;
-use crate::record::{Trigger, WallMs};
+use crate::record::{Book, Trigger, WallMs};
 use crate::view::{JobView, State};
 use crate::words;
+
+/// Times at which a job would run next, as far as clock and book tell; for whoever has no core that
+/// runs. Without a book it is as if the job was brought up now.
+pub fn coming(
+    name: &str,
+    job: &Job,
+    book: Option<&Book>,
+    boot_id: &str,
+    now: Now,
+    count: usize,
+) -> Vec<WallMs> {
+    let fresh = Book {
+        armed_ms: Some(now.wall_ms),
+        ..Book::default()
+    };
+    let begun = Begun {
+        manager_ms: 0,
+        boot_id,
+    };
+    Clocks::new(name, job).coming(book.unwrap_or(&fresh), begun, now, count)
+}
 
 impl Core {
     /// State of a lane without a run, of a job that is wanted and not held.
