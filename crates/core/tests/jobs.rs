@@ -36,7 +36,9 @@ fn every(every_ms: u64, from: Anchor) -> When {
 }
 
 fn with(mut daemon: Daemon, change: impl FnOnce(&mut Job)) -> Daemon {
-    change(daemon.job.as_mut().unwrap());
+    if let Some(job) = &mut daemon.job {
+        change(job);
+    }
     daemon
 }
 
