@@ -15,6 +15,7 @@ mod adoption;
 mod bad_input;
 mod chaos;
 mod checkers;
+mod jobs;
 mod kill_nine;
 mod many;
 mod seed_defects;
