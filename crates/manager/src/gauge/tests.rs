@@ -1,0 +1,3 @@
+//! Samples of real sources, and sources that hang.
+
+use super::*;
