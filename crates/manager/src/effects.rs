@@ -293,7 +293,7 @@ impl Hands {
     fn sample(&self, gauge: String, number: u64, source: Source, limit: Duration) {
         let (sampler, context) = (self.sampler.clone(), Arc::clone(&self.context));
         self.runtime.spawn(async move {
-            let outcome = sampler.sample(&context, &gauge, source, limit).await;
+            let outcome = sampler.sample(&context.reaper, &gauge, source, limit).await;
             let answer = Input::Sampled {
                 gauge,
                 number,

@@ -165,15 +165,16 @@ struct Wanted {
 impl Wanted {
     fn of(guards: &[Guard]) -> Self {
         let is = |test: fn(&Guarded) -> bool| guards.iter().any(|guard| test(&guard.what));
-        let memory = guards.iter().find_map(|guard| match guard.what {
+        let limits = guards.iter().filter_map(|guard| match guard.what {
+            // A limit that may be broken for a while, or is only to be told, is not for the kernel,
+            // which kills at once.
             Guarded::Memory { max_bytes } => {
-                // A limit that may be broken for a while, or is only to be told, is not for the
-                // kernel, which kills at once.
                 let is_hard = guard.action == GuardAction::Restart && guard.for_ms == 0;
                 Some((max_bytes, is_hard))
             }
             _ => None,
         });
+        let memory = limits.min();
         Self {
             memory,
             cpu: is(|what| matches!(what, Guarded::Cpu { .. })),

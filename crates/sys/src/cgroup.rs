@@ -98,12 +98,18 @@ impl Cgroup {
         Ok(events.lines().any(|line| line == "populated 1"))
     }
 
-    /// Bytes of memory of all processes in it and below, page cache included.
+    /// Bytes of memory of all processes in it and below, without files that are merely cached.
     ///
     /// # Errors
     /// `NotFound` where the memory controller is not turned on for it.
     pub fn memory_bytes(&self) -> io::Result<u64> {
-        number(&fs::read_to_string(self.path.join("memory.current"))?)
+        let all = number(&fs::read_to_string(self.path.join("memory.current"))?)?;
+        let parts = fs::read_to_string(self.path.join("memory.stat"))?;
+        let line = parts
+            .lines()
+            .find_map(|line| line.strip_prefix("inactive_file "));
+        let cached = line.map_or(Ok(0), number)?;
+        Ok(all.saturating_sub(cached))
     }
 
     /// Most bytes of memory it may have; `None`: as many as it wants.
@@ -183,9 +189,10 @@ mod tests {
         );
         let file = |name: &str, text: &str| fs::write(dir.path().join(name), text).unwrap();
         file("memory.current", "1048576\n");
+        file("memory.stat", "anon 7\nfile 9\ninactive_file 48576\n");
         file("memory.max", "max\n");
         file("cpu.stat", "usage_usec 2500000\nuser_usec 1\n");
-        assert_eq!(group.memory_bytes().unwrap(), 1 << 20);
+        assert_eq!(group.memory_bytes().unwrap(), 1_000_000);
         assert_eq!(group.memory_max().unwrap(), None);
         assert_eq!(group.cpu_ms().unwrap(), 2_500);
         group.set_memory_max(Some(77)).unwrap();

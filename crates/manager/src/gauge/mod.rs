@@ -21,9 +21,9 @@ use eud_core::fleet::{EnvValue, Source};
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
-use crate::context::Context;
 use crate::launch::{self, Surroundings};
 use crate::probe;
+use crate::reaper::Reaper;
 
 pub use files::ENTRIES_MAX as GAUGE_ENTRIES_MAX;
 pub use number::JSON_BYTES_MAX as GAUGE_JSON_BYTES_MAX;
@@ -94,7 +94,7 @@ impl Sampler {
     /// In words.
     pub(crate) async fn sample(
         &self,
-        context: &Arc<Context>,
+        reaper: &Reaper,
         gauge: &str,
         source: Source,
         limit: Duration,
@@ -103,7 +103,7 @@ impl Sampler {
         match source {
             Source::Command { argv, cwd, env } => {
                 let _place = self.place(deadline).await?;
-                command(context, &argv, cwd, env, deadline).await
+                command(reaper, &argv, cwd, env, deadline).await
             }
             Source::Http { url, pointer } => {
                 let _place = self.place(deadline).await?;
@@ -175,13 +175,13 @@ const GRACE: Duration = Duration::from_millis(500);
 
 /// The first number on a command's standard output.
 async fn command(
-    context: &Arc<Context>,
+    reaper: &Reaper,
     argv: &[String],
     cwd: String,
     env: BTreeMap<String, EnvValue>,
     deadline: Deadline,
 ) -> Result<f64, String> {
-    let reaper = context.reaper.clone();
+    let reaper = reaper.clone();
     let resolved = tokio::task::spawn_blocking({
         let reaper = reaper.clone();
         move || launch::plain_environment(&env, &reaper)
