@@ -8,8 +8,8 @@
 //! Deliberately absent: decisions (restarts, probes, schedules), async, serde, and the command's
 //! secrets, which only the forked child ever decodes.
 //!
-//! The manager uses [`LaunchSpec`], [`spawn_keeper`], [`Spare`], [`noted`], [`unpublished_record`]
-//! and [`sweep`]; the binary is [`main`].
+//! The manager uses [`LaunchSpec`], [`spawn_keeper`], [`Spare`], [`noted`], [`unpublished_record`],
+//! [`cgroup_of`] and [`sweep`]; the binary is [`main`].
 
 mod child;
 mod control;
@@ -52,7 +52,7 @@ pub use crate::launch::{Started, spawn_keeper, unpublished_record};
 pub use crate::note::{Noted, noted};
 pub use crate::spare::Spare;
 pub use crate::spec::LaunchSpec;
-pub use crate::sweep::{SweepReport, sweep};
+pub use crate::sweep::{SweepReport, cgroup_of, sweep};
 
 /// Name of the control socket in the run's folder.
 pub const CONTROL_SOCKET: &str = "control.sock";

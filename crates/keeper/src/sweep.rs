@@ -92,7 +92,8 @@ pub(crate) fn cgroup_name(run_id: &str) -> String {
     format!("eud-{run_id}")
 }
 
-fn cgroup_of(run_dir: &Path, run_id: &str) -> Option<Cgroup> {
+/// The run's control group, if it has one.
+pub fn cgroup_of(run_dir: &Path, run_id: &str) -> Option<Cgroup> {
     let noted = note::noted(run_dir).ok()??;
     Cgroup::at(&noted.cgroup?, &cgroup_name(run_id))
 }

@@ -9,10 +9,10 @@ use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use eud_core::Core;
-use eud_core::fleet::{Daemon, Probe, Unit, daemon_of};
+use eud_core::fleet::{Daemon, Guard, Probe, Source, Unit, daemon_of};
 use eud_core::happened::Happened;
 use eud_core::io::{Accepted, Command, Effect, Input, Persist, Reply, RunEvent, Ticket, Which};
-use eud_core::record::{Fire, Generation};
+use eud_core::record::{Fire, Generation, RunId};
 use eud_core::view::Transition;
 use eud_sys::signal::Signal;
 use tokio::sync::{Notify, broadcast, mpsc, oneshot};
@@ -20,8 +20,10 @@ use tokio::sync::{Notify, broadcast, mpsc, oneshot};
 use crate::context::Context;
 use crate::error::CommandError;
 use crate::exit_file::RunKey;
+use crate::gauge::Sampler;
 use crate::launch::{self, Job, Launcher, Surroundings};
 use crate::link::{self, Link, REQUESTS_MAX};
+use crate::measure::{self, Measurer};
 use crate::probe;
 use crate::recovery::Adopted;
 use crate::watch::Watches;
@@ -39,6 +41,9 @@ struct Run {
     requests: mpsc::Sender<link::Request>,
     /// What it was started with; unknown when an adopted run's `spec.json` cannot be read.
     daemon: Option<Arc<Daemon>>,
+    /// Its identity, and what its guards have seen of it.
+    run: RunId,
+    measured: Arc<measure::Memory>,
 }
 
 /// The hands of the engine.
@@ -53,6 +58,8 @@ pub(crate) struct Hands {
     /// How many runs the present batch starts.
     pub(crate) launches: usize,
     watches: Watches,
+    sampler: Sampler,
+    measurer: Measurer,
     runs: BTreeMap<Unit, Run>,
     answers: BTreeMap<Ticket, Answer>,
     next_ticket: Ticket,
@@ -79,6 +86,8 @@ impl Hands {
             changed: Arc::new(Notify::new()),
             runtime: tokio::runtime::Handle::current(),
             launches: 0,
+            sampler: Sampler::default(),
+            measurer: Measurer::default(),
             runs: BTreeMap::new(),
             answers: BTreeMap::new(),
             next_ticket: 1,
@@ -110,6 +119,8 @@ impl Hands {
             generation: key.generation,
             requests: sender,
             daemon,
+            run: key.run.clone(),
+            measured: Arc::default(),
         };
         self.runs.insert(key.unit.clone(), run);
         let link = Link::new(Arc::clone(&self.context), key, requests, compress, None);
@@ -202,7 +213,6 @@ impl Hands {
                 let limit = Duration::from_millis(timeout_ms);
                 self.probe(core, unit, generation, which, probe, limit);
             }
-            Effect::Sample { .. } | Effect::Measure { .. } => {}
             Effect::Watch {
                 daemon,
                 watch,
@@ -211,6 +221,17 @@ impl Hands {
             Effect::DropBatches { daemon, batches } => {
                 self.watches.drop_batches(&daemon, batches);
             }
+            Effect::Sample {
+                gauge,
+                number,
+                source,
+                timeout_ms,
+            } => self.sample(gauge, number, source, Duration::from_millis(timeout_ms)),
+            Effect::Measure {
+                unit,
+                generation,
+                guards,
+            } => self.measure(core, unit, generation, guards),
             Effect::Happened(happened) => self.happened(&happened),
             Effect::Reply { ticket, reply } => self.reply(ticket, reply),
             Effect::Transition(transition) => self.transition(transition),
@@ -232,6 +253,8 @@ impl Hands {
             generation: key.generation,
             requests: sender,
             daemon: started_with,
+            run: key.run.clone(),
+            measured: Arc::default(),
         };
         self.runs.insert(key.unit.clone(), run);
         let fleet = core.fleet().name.clone();
@@ -265,6 +288,50 @@ impl Hands {
                 .diary
                 .error(&format!("{unit}: its keeper takes no more requests"));
         }
+    }
+
+    fn sample(&self, gauge: String, number: u64, source: Source, limit: Duration) {
+        let (sampler, context) = (self.sampler.clone(), Arc::clone(&self.context));
+        self.runtime.spawn(async move {
+            let outcome = sampler.sample(&context.reaper, &gauge, source, limit).await;
+            let answer = Input::Sampled {
+                gauge,
+                number,
+                outcome,
+            };
+            // The engine is gone only when the manager is ending.
+            let _ = context.inputs.send(answer).await;
+        });
+    }
+
+    fn measure(&self, core: &Core, unit: Unit, generation: Generation, guards: Vec<Guard>) {
+        let run = self
+            .runs
+            .get(&unit)
+            .filter(|run| run.generation == generation);
+        let Some(run) = run else { return };
+        let (measurer, context) = (self.measurer.clone(), Arc::clone(&self.context));
+        let subject = measure::Subject {
+            layout: context.layout.clone(),
+            key: RunKey {
+                unit: unit.clone(),
+                run: run.run.clone(),
+                generation,
+            },
+            boot_id: context.boot_id.clone(),
+            age_ms: core.uptime_ms(&unit, crate::clock::now()).unwrap_or(0),
+            memory: Arc::clone(&run.measured),
+        };
+        self.runtime.spawn(async move {
+            let usage = measurer.measure(subject, guards).await;
+            let answer = Input::Measured {
+                unit,
+                generation,
+                usage,
+            };
+            // As above.
+            let _ = context.inputs.send(answer).await;
+        });
     }
 
     fn reply(&mut self, ticket: Ticket, reply: Reply) {

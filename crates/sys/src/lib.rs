@@ -28,6 +28,7 @@ pub mod heap;
 pub mod inotify;
 pub mod memory;
 pub mod net;
+pub mod nvml;
 pub mod process;
 pub mod random;
 pub mod reap;
@@ -35,6 +36,7 @@ pub mod rlimit;
 pub mod signal;
 pub mod socket;
 pub mod spawn;
+pub mod usage;
 pub mod user;
 
 /// Turns a raw return value into a result, reading `errno`.

@@ -210,6 +210,7 @@ impl Core {
         out: &mut Vec<Effect>,
     ) {
         let is_running = self.guarded_run(unit).is_some();
+        let usage = self.unless_log_blocked(unit, usage);
         let unknown_mends = self.has(Planted::UnknownMends);
         let watched = self.guards.watched.get_mut(unit);
         let Some(watched) = watched.filter(|w| is_running && w.generation == generation) else {
@@ -240,6 +241,19 @@ impl Core {
         self.guards.set_due(unit, due);
         for (guard, is_broken, why) in changes {
             self.guard_changed(unit, &guard, is_broken, why, now, out);
+        }
+    }
+
+    /// While the log cannot be written, nobody knows what the daemon would have written.
+    fn unless_log_blocked(&self, unit: &str, usage: Usage) -> Usage {
+        let run = self.slots.get(unit).and_then(|slot| slot.run.as_ref());
+        if run.is_none_or(|run| run.log_blocked.is_none()) {
+            return usage;
+        }
+        Usage {
+            log_bytes: None,
+            silent_ms: None,
+            ..usage
         }
     }
 

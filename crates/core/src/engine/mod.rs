@@ -232,6 +232,12 @@ impl Core {
         Some(self.slots.get(unit)?.run.as_ref()?.generation)
     }
 
+    /// Time since the command of the present run of a unit began to execute.
+    pub fn uptime_ms(&self, unit: &str, now: Now) -> Option<u64> {
+        let started = self.slots.get(unit)?.run.as_ref()?.started_mono?;
+        Some(now.mono_ms.saturating_sub(started))
+    }
+
     /// Whether the last effect of a shutdown has been given.
     pub fn is_over(&self) -> bool {
         self.exited

@@ -82,24 +82,11 @@ pub(crate) fn resolve(
     reaper: &Reaper,
 ) -> Result<Surroundings, String> {
     let exec = &daemon.exec;
-    let mut env = BTreeMap::new();
-    if !exec.clear_env {
-        env.extend(
-            std::env::vars_os().filter_map(|(key, value)| {
-                Some((key.into_string().ok()?, value.into_string().ok()?))
-            }),
-        );
-        // These are the manager's own, set by whoever started it as a service.
-        for name in [
-            "NOTIFY_SOCKET",
-            "WATCHDOG_PID",
-            "WATCHDOG_USEC",
-            "LISTEN_FDS",
-            "LISTEN_PID",
-        ] {
-            env.remove(name);
-        }
-    }
+    let env = if exec.clear_env {
+        BTreeMap::new()
+    } else {
+        inherited()
+    };
     let mut found = Surroundings {
         env,
         uid: None,
@@ -128,6 +115,39 @@ pub(crate) fn resolve(
         found.env.insert(name.to_owned(), value.to_owned());
     }
     Ok(found)
+}
+
+/// The manager's environment, but for what is its own.
+fn inherited() -> BTreeMap<String, String> {
+    let mut env: BTreeMap<String, String> = std::env::vars_os()
+        .filter_map(|(key, value)| Some((key.into_string().ok()?, value.into_string().ok()?)))
+        .collect();
+    // These were set by whoever started it as a service.
+    for name in [
+        "NOTIFY_SOCKET",
+        "WATCHDOG_PID",
+        "WATCHDOG_USEC",
+        "LISTEN_FDS",
+        "LISTEN_PID",
+    ] {
+        env.remove(name);
+    }
+    env
+}
+
+/// The environment of a command that belongs to no daemon. Blocks.
+///
+/// # Errors
+/// In words, naming the variable.
+pub(crate) fn plain_environment(
+    declared: &BTreeMap<String, EnvValue>,
+    reaper: &Reaper,
+) -> Result<BTreeMap<String, String>, String> {
+    let mut env = inherited();
+    for (name, value) in declared {
+        env.insert(name.clone(), value_of(name, value, reaper)?);
+    }
+    Ok(env)
 }
 
 fn become_user(daemon: &Daemon, found: &mut Surroundings) -> Result<(), String> {

@@ -26,7 +26,7 @@ use eud_sys::signal::Signal;
 use tokio::sync::mpsc;
 
 pub use environment::{ENV_FILE_BYTES_MAX, SECRET_BYTES_MAX, SECRET_COMMAND_LIMIT};
-pub(crate) use environment::{Identity, Surroundings, parse_env_file, resolve};
+pub(crate) use environment::{Identity, Surroundings, parse_env_file, plain_environment, resolve};
 pub use fire::FIRE_PATHS_MAX;
 pub(crate) use spares::Spares;
 

@@ -1,10 +1,12 @@
 //! One GET over plain HTTP/1.1.
 //!
-//! Invariants: only the status line is read, and at most [`HEAD_BYTES_MAX`] of it; no redirect is
-//! followed; the connection is closed afterwards.
+//! Invariants: of a test only the status line is read, and at most [`HEAD_BYTES_MAX`] of it; a body
+//! is read whole or not at all, and only up to a limit; no redirect is followed; the connection is
+//! closed afterwards.
 //! Deliberately absent: TLS.
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
 
 use super::{connect, words};
 
@@ -25,10 +27,62 @@ struct Url<'a> {
 /// # Errors
 /// In words.
 pub(super) async fn get(text: &str) -> Result<(), String> {
+    let (_, _, status) = ask(text, "HTTP/1.1").await?;
+    match status {
+        200..=399 => Ok(()),
+        status => Err(format!("{text} answered {status}")),
+    }
+}
+
+/// The body of an answer with a status from 200 to 299.
+///
+/// # Errors
+/// In words; also when it is longer than `bytes_max`, or ends before its end.
+pub(crate) async fn body(text: &str, bytes_max: usize) -> Result<Vec<u8>, String> {
+    // To this version nothing is answered in chunks of unknown number.
+    let (mut stream, mut answer, status) = ask(text, "HTTP/1.0").await?;
+    if !(200..=299).contains(&status) {
+        return Err(format!("{text} answered {status}"));
+    }
+    let too_long = || format!("{text} sent more than {bytes_max} bytes");
+    loop {
+        let head = head_of(&answer);
+        let need = head.as_ref().and_then(|head| Some(head.end + head.length?));
+        if need.is_some_and(|need| answer.len() >= need) {
+            break;
+        }
+        let limit = head.map_or(HEAD_BYTES_MAX, |head| head.end.saturating_add(bytes_max));
+        if answer.len() > limit || need.is_some_and(|need| need > limit) {
+            return Err(too_long());
+        }
+        match stream.read_buf(&mut answer).await {
+            Ok(0) if need.is_some() => {
+                return Err(format!("{text} closed the connection before the end"));
+            }
+            Ok(0) => break,
+            Ok(_) => {}
+            Err(e) => return Err(format!("{text}: {}", words(&e))),
+        }
+    }
+    let head = head_of(&answer).ok_or_else(|| format!("{text} sent no whole head"))?;
+    let end = head.length.map_or(answer.len(), |length| head.end + length);
+    let bytes = answer.get(head.end..end).unwrap_or_default();
+    if bytes.len() > bytes_max {
+        return Err(too_long());
+    }
+    if head.is_chunked {
+        let whole = unchunk(bytes);
+        return whole.ok_or_else(|| format!("{text} closed the connection before the end"));
+    }
+    Ok(bytes.to_vec())
+}
+
+/// Asks, and reads until there is a status.
+async fn ask(text: &str, version: &str) -> Result<(TcpStream, Vec<u8>, u16), String> {
     let url = parse(text)?;
     let mut stream = connect(&url.address).await?;
     let request = format!(
-        "GET {} HTTP/1.1\r\nHost: {}\r\nUser-Agent: eud\r\nAccept: */*\r\nConnection: close\r\n\r\n",
+        "GET {} {version}\r\nHost: {}\r\nUser-Agent: eud\r\nAccept: */*\r\nConnection: close\r\n\r\n",
         url.target, url.authority
     );
     stream
@@ -38,8 +92,7 @@ pub(super) async fn get(text: &str) -> Result<(), String> {
     let mut head = Vec::new();
     loop {
         match final_status(&head) {
-            Some(Ok(200..=399)) => return Ok(()),
-            Some(Ok(status)) => return Err(format!("{text} answered {status}")),
+            Some(Ok(status)) => return Ok((stream, head, status)),
             Some(Err(())) => return Err(format!("{text} does not speak HTTP")),
             None if head.len() > HEAD_BYTES_MAX => {
                 return Err(format!(
@@ -53,6 +106,70 @@ pub(super) async fn get(text: &str) -> Result<(), String> {
             Ok(_) => {}
             Err(e) => return Err(format!("{text}: {}", words(&e))),
         }
+    }
+}
+
+/// What a head says of the body.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Head {
+    /// Where the body begins.
+    end: usize,
+    length: Option<usize>,
+    is_chunked: bool,
+}
+
+/// The head of the final answer; `None` while it is not whole.
+fn head_of(answer: &[u8]) -> Option<Head> {
+    let mut head = Head::default();
+    let mut is_interim = None;
+    let mut at = 0;
+    while let Some(length) = answer.get(at..)?.iter().position(|byte| *byte == b'\n') {
+        let line = answer.get(at..at + length)?;
+        let line = line.strip_suffix(b"\r").unwrap_or(line);
+        at += length + 1;
+        if is_interim.is_none() {
+            is_interim = Some(status_of(line).is_some_and(|status| status < 200));
+        } else if line.is_empty() {
+            if is_interim == Some(false) {
+                head.end = at;
+                return Some(head);
+            }
+            (head, is_interim) = (Head::default(), None);
+        } else if let Some((name, value)) = header(line) {
+            match name.as_str() {
+                "content-length" => head.length = value.parse().ok(),
+                "transfer-encoding" => head.is_chunked = value.eq_ignore_ascii_case("chunked"),
+                _ => {}
+            }
+        }
+    }
+    None
+}
+
+/// Name, in small letters, and value.
+fn header(line: &[u8]) -> Option<(String, &str)> {
+    let (name, value) = std::str::from_utf8(line).ok()?.split_once(':')?;
+    Some((name.trim().to_ascii_lowercase(), value.trim()))
+}
+
+/// A body from its chunks (RFC 9112 §7.1); `None` when it is not whole.
+fn unchunk(mut rest: &[u8]) -> Option<Vec<u8>> {
+    let mut whole = Vec::new();
+    loop {
+        let end = rest.iter().position(|byte| *byte == b'\n')?;
+        let line = std::str::from_utf8(rest.get(..end)?).ok()?;
+        let size = line.split(';').next()?.trim();
+        let size = usize::from_str_radix(size, 16).ok()?;
+        rest = rest.get(end + 1..)?;
+        if size == 0 {
+            return Some(whole);
+        }
+        whole.extend_from_slice(rest.get(..size)?);
+        rest = rest.get(size..)?;
+        rest = rest
+            .strip_prefix(b"\r")
+            .unwrap_or(rest)
+            .strip_prefix(b"\n")?;
     }
 }
 
@@ -193,7 +310,8 @@ mod tests {
         assert_eq!(final_status(b"\xff\xff\r\n"), Some(Err(())));
     }
 
-    async fn answer(bytes: &'static [u8]) -> Result<(), String> {
+    /// A server that answers one request with these bytes: its port, and the request.
+    fn server(bytes: &'static [u8]) -> (u16, std::thread::JoinHandle<String>) {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let port = listener.local_addr().unwrap().port();
         let server = std::thread::spawn(move || {
@@ -203,6 +321,64 @@ mod tests {
             stream.write_all(bytes).unwrap();
             String::from_utf8_lossy(&request[..n]).into_owned()
         });
+        (port, server)
+    }
+
+    async fn fetch(bytes: &'static [u8]) -> Result<String, String> {
+        let (port, server) = server(bytes);
+        let url = format!("http://127.0.0.1:{port}/depth");
+        let fetched = tokio::time::timeout(Duration::from_secs(5), body(&url, 100));
+        let fetched = fetched.await.unwrap();
+        let request = server.join().unwrap();
+        assert!(request.starts_with("GET /depth HTTP/1.0\r\n"), "{request}");
+        fetched.map(|bytes| String::from_utf8(bytes).unwrap())
+    }
+
+    #[tokio::test]
+    async fn a_body_is_read_whole_or_not_at_all() {
+        for whole in [
+            &b"HTTP/1.0 200 OK\r\n\r\n{\"depth\": 5}"[..],
+            b"HTTP/1.1 200 OK\ncontent-length: 12\n\n{\"depth\": 5}and more",
+            b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n\
+              8;x=y\r\n{\"depth\"\r\n4\r\n: 5}\r\n0\r\n\r\n",
+            b"HTTP/1.1 103 Early\r\nContent-Length: 1\r\n\r\nHTTP/1.1 200\r\n\r\n{\"depth\": 5}",
+        ] {
+            let shown = String::from_utf8_lossy(whole);
+            assert_eq!(
+                fetch(whole).await,
+                Ok("{\"depth\": 5}".to_owned()),
+                "{shown}"
+            );
+        }
+        for (answer, expected) in [
+            (&b"HTTP/1.0 404 No\r\n\r\n{}"[..], "answered 404"),
+            (b"HTTP/1.0 302 Found\r\n\r\n{}", "answered 302"),
+            (
+                b"HTTP/1.1 200 OK\r\nContent-Length: 12\r\n\r\n{",
+                "before the end",
+            ),
+            (
+                b"HTTP/1.1 200 OK\r\nContent-Length: 101\r\n\r\n{",
+                "more than 100 bytes",
+            ),
+            (
+                b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n8\r\n{",
+                "before the end",
+            ),
+            (b"HTTP/1.1 200 OK\r\nA: b\r\n", "no whole head"),
+            (b"SSH-2.0\r\n", "does not speak HTTP"),
+        ] {
+            let why = fetch(answer).await.unwrap_err();
+            assert!(why.ends_with(expected), "{why}");
+        }
+        let endless: &'static [u8] =
+            Vec::leak([b"HTTP/1.0 200 OK\r\n\r\n".to_vec(), vec![b' '; 60_000]].concat());
+        let why = fetch(endless).await.unwrap_err();
+        assert!(why.ends_with("more than 100 bytes"), "{why}");
+    }
+
+    async fn answer(bytes: &'static [u8]) -> Result<(), String> {
+        let (port, server) = server(bytes);
         let tested = tokio::time::timeout(
             Duration::from_secs(5),
             get(&format!("http://localhost:{port}/ready")),

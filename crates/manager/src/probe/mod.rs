@@ -17,7 +17,8 @@ use eud_core::fleet::Probe;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-pub(crate) use exec::Surrounded;
+pub(crate) use exec::{Surrounded, output};
+pub(crate) use http::body as http_body;
 pub(crate) use http::final_status as http_status;
 
 /// Tests once.
