@@ -20,3 +20,4 @@ mod many;
 mod seed_defects;
 mod support;
 mod tree_kill;
+mod watches;
