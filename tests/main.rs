@@ -21,3 +21,4 @@ mod many;
 mod seed_defects;
 mod support;
 mod tree_kill;
+mod watches;

@@ -30,6 +30,7 @@ mod rpc;
 mod schedules;
 mod select;
 mod values;
+mod watch;
 
 /// Something that reads bytes.
 #[derive(Debug, Clone, Copy)]
@@ -74,6 +75,7 @@ pub const TARGETS: &[Target] = targets! {
     proc, 512, proc::run, "text of /proc and of cgroups";
     schedules, 128, schedules::run, "cron and calendar expressions";
     select, 512, select::run, "selectors";
+    watch, 512, watch::run, "batches of changed paths, and what is known of watched paths";
     core, 4096, core::run, "inputs to the core in any order";
 };
 

@@ -3,6 +3,7 @@
 //! Invariant: the code of the manager itself, in plain types.
 
 use std::io;
+use std::path::Path;
 
 use eud_core::io::Notify;
 use eud_core::record::ExitRecord;
@@ -10,6 +11,7 @@ use eud_core::record::ExitRecord;
 use crate::exit_file::{self, ExitFile, RunKey};
 use crate::layout::Layout;
 use crate::log_watch::{LogWatch, Looked, Mark};
+use crate::watch::{known_again, records_again};
 use crate::wire::{self, Asked, Said};
 use crate::{launch, notify, probe};
 
@@ -78,6 +80,36 @@ pub fn http_status(head: &[u8]) -> Option<Result<u16, ()>> {
 /// In words.
 pub fn http_host_port(url: &str) -> Result<(String, u16), String> {
     probe::http_host_port(url)
+}
+
+/// The records of a batch of changes, behind its head, as they are written.
+///
+/// # Errors
+/// In words, when there is a head or a record that is none.
+pub fn watch_batch(bytes: &[u8]) -> Result<Vec<u8>, String> {
+    records_again(bytes).map_err(|e| e.to_string())
+}
+
+/// What is known of watched paths by a file, as records; `None` when it is damaged, or about
+/// something else than `what`.
+pub fn watch_known(file: &Path, what: &str) -> Option<Vec<u8>> {
+    known_again(file, what)
+}
+
+/// The lists that a run is given of the paths in a batch: by lines, and by NUL.
+///
+/// # Errors
+/// In words.
+pub fn watch_paths(
+    layout: &Layout,
+    run: &Path,
+    bytes: &[u8],
+) -> Result<(Vec<u8>, Vec<u8>), String> {
+    const ID: &str = "0000000000000001";
+    let folder = layout.watch("a");
+    std::fs::create_dir_all(&folder).map_err(|e| e.to_string())?;
+    std::fs::write(folder.join(ID), bytes).map_err(|e| e.to_string())?;
+    launch::paths_of(layout, "a", ID, run)
 }
 
 /// Whether a line in the log of a unit matches, from its beginning on.

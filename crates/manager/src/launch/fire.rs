@@ -51,6 +51,22 @@ pub(super) fn environment(
     Ok(env)
 }
 
+/// For the fuzzer: both lists of the paths in one batch.
+pub(crate) fn paths_of(
+    layout: &crate::layout::Layout,
+    daemon: &str,
+    batch: &str,
+    run: &Path,
+) -> Result<(Vec<u8>, Vec<u8>), String> {
+    let fire = Fire {
+        batches: vec![batch.to_owned()],
+        ..Fire::default()
+    };
+    environment(&fire, &Folder::new(layout, daemon), run)?;
+    let read = |name| std::fs::read(run.join(name)).map_err(|e| e.to_string());
+    Ok((read(LINES)?, read(NULS)?))
+}
+
 /// False when paths are missing.
 fn write_paths(fire: &Fire, folder: &Folder, run: &Path) -> io::Result<bool> {
     let mut is_whole = true;

@@ -59,6 +59,24 @@ const END_LIMIT: Duration = Duration::from_secs(2);
 /// How long it sleeps between two looks meanwhile.
 const END_LOOK: Duration = Duration::from_millis(2);
 
+/// For the fuzzer: reads a batch and writes its records again.
+pub(crate) fn records_again(bytes: &[u8]) -> std::io::Result<Vec<u8>> {
+    let (_, mut records) = folder::read_batch("", bytes)?;
+    let mut again = Vec::new();
+    while let Some(record) = records.next()? {
+        record.write(&mut again);
+    }
+    Ok(again)
+}
+
+/// For the fuzzer: loads what is known and writes its records again.
+pub(crate) fn known_again(file: &std::path::Path, what: &str) -> Option<Vec<u8>> {
+    let mut again = Vec::new();
+    let mut known = known::Known::new(file.to_owned());
+    let loaded = known.load(what, |record| record.write(&mut again));
+    matches!(loaded, known::Loaded::UpTo(_)).then_some(again)
+}
+
 /// The watches of all daemons.
 #[derive(Debug)]
 pub(crate) struct Watches {
