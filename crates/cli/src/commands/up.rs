@@ -187,14 +187,7 @@ fn tell(
     text.push_str(&if idle && good == total {
         format!("{total} {word} up already; nothing to do\n")
     } else if good == total {
-        let scheduled = outcome
-            .with(Verdict::Good)
-            .filter(|d| d.state == State::Scheduled);
-        let scheduled = match scheduled.count() {
-            0 => String::new(),
-            n => format!(", {n} scheduled"),
-        };
-        format!("{total} {word} up in {took}{scheduled}\n")
+        format!("{total} {word} up in {took}{}\n", scheduled(outcome))
     } else if limit.is_zero() {
         format!("{total} {word} on the way; `eud status --watch` shows it\n")
     } else {
@@ -202,6 +195,16 @@ fn tell(
     });
     context::print(&text)?;
     Ok(exit)
+}
+
+/// `, 3 scheduled`, if there are jobs that wait for their time.
+fn scheduled(outcome: &Outcome) -> String {
+    let good = outcome.with(Verdict::Good);
+    let scheduled = good.filter(|d| d.state == State::Scheduled);
+    match scheduled.count() {
+        0 => String::new(),
+        n => format!(", {n} scheduled"),
+    }
 }
 
 /// Daemons that run since before the manager was started.

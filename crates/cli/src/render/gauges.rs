@@ -8,6 +8,7 @@ use eud_core::view::{GateView, GaugeView, Status};
 
 use super::Screen;
 use super::ink::Ink;
+use super::jobs::exact;
 use super::layout::{Cell, Column, Table, cut_end, one_line};
 use super::time::parse;
 
@@ -181,9 +182,7 @@ fn limits(gauge: &Gauge) -> String {
     let limit = |name: &str, limit: Option<Limit>| {
         limit.map(|limit| format!("{name} {}", shown(Some(limit.at.0))))
     };
-    let frozen = gauge
-        .frozen_ms
-        .map(|ms| format!("frozen {}", eud_core::words::duration(ms)));
+    let frozen = gauge.frozen_ms.map(|ms| format!("frozen {}", exact(ms)));
     let parts = [
         limit("warn", gauge.warn),
         limit("over", gauge.over),

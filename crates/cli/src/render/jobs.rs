@@ -7,7 +7,7 @@ use eud_core::fleet::{
     WatchAction, When,
 };
 use eud_core::schedule::Schedule;
-use eud_core::words::duration;
+use eud_core::words::{bytes, duration};
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
@@ -30,7 +30,7 @@ pub(crate) fn zone_of(daemon: &Daemon) -> Option<TimeZone> {
 }
 
 /// As short as it is exact: `3s`, `5m`, `2h`.
-fn exact(ms: u64) -> String {
+pub(crate) fn exact(ms: u64) -> String {
     match ms {
         ms if ms >= 3_600_000 && ms % 3_600_000 == 0 => format!("{}h", ms / 3_600_000),
         ms if ms >= 60_000 && ms % 60_000 == 0 => format!("{}m", ms / 60_000),
@@ -127,7 +127,14 @@ fn policies(daemon: &Daemon, job: &Job, facts: &mut Vec<(&'static str, String)>)
     if job.jitter_ms > 0 {
         facts.push(("jitter", format!("up to {} later", exact(job.jitter_ms))));
     }
-    facts.push(("overlap", overlap(job.overlap, daemon.replicas)));
+    let only_watched = daemon.watch.is_some() && job.schedules.is_empty();
+    facts.push(match (only_watched, job.overlap) {
+        (true, Overlap::Skip) => (
+            "overlap",
+            "changes that come while it runs wait for the next run".to_owned(),
+        ),
+        _ => ("overlap", overlap(job.overlap, daemon.replicas)),
+    });
     if job.retry.limit > 0 {
         let retry = &job.retry;
         facts.push((
@@ -200,17 +207,17 @@ fn watch_facts(watch: &Watch, facts: &mut Vec<(&'static str, String)>) {
     ));
 }
 
-/// `memory at most 2 GB for 10s: it is restarted`
+/// `at most 2 GB, for 10s, else it is restarted`
 pub(crate) fn guard(guard: &Guard) -> String {
     let limit = match &guard.what {
-        Guarded::Memory { max_bytes } => format!("memory at most {}", bytes(*max_bytes)),
-        Guarded::Cpu { max_percent } => format!("CPU at most {max_percent} % of a core"),
+        Guarded::Memory { max_bytes } => format!("at most {}", bytes(*max_bytes)),
+        Guarded::Cpu { max_percent } => format!("at most {max_percent} % of a core"),
         Guarded::Silence { max_ms } => format!("output at least every {}", exact(*max_ms)),
         Guarded::Heartbeat { path, max_age_ms } => {
             format!("{path} written at least every {}", exact(*max_age_ms))
         }
         Guarded::LogRate { max_bytes_per_s } => {
-            format!("output at most {} a second", bytes(*max_bytes_per_s))
+            format!("at most {} a second", bytes(*max_bytes_per_s))
         }
     };
     let lasting = match guard.for_ms {
@@ -223,18 +230,4 @@ pub(crate) fn guard(guard: &Guard) -> String {
         GuardAction::Hold => "else it is held",
     };
     format!("{limit}{lasting}, {action}")
-}
-
-/// `850 B`, `1.5 MB`, `2 GB`.
-fn bytes(count: u64) -> String {
-    let scaled = |by: f64, unit: &str| {
-        let value = (count as f64 / by * 10.0).round() / 10.0;
-        format!("{value} {unit}")
-    };
-    match count {
-        0..1_000 => format!("{count} B"),
-        1_000..1_000_000 => scaled(1e3, "kB"),
-        1_000_000..1_000_000_000 => scaled(1e6, "MB"),
-        _ => scaled(1e9, "GB"),
-    }
 }
