@@ -102,7 +102,10 @@ fn a_job_killed_with_its_keeper_and_manager_is_tried_again_and_says_so() {
     fs::write(fleet.path().join("go"), "").unwrap();
     fleet.eud("up --wait 0s", 0);
     let all = until_fires(&fleet, "j", 2);
-    let tries: Vec<&str> = all.iter().map(|[_, _, attempt, _]| attempt.as_str()).collect();
+    let tries: Vec<&str> = all
+        .iter()
+        .map(|[_, _, attempt, _]| attempt.as_str())
+        .collect();
     assert_eq!(tries, ["0", "1"]);
     assert_eq!(all[0][0], all[1][0], "the same fire");
     fleet.until("j", |j| j["job"]["last_success_at"].is_string());
