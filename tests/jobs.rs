@@ -11,7 +11,7 @@ use crate::support::fleet::Fleet;
 /// A job that appends the time it is for, and then does `then`.
 fn job(name: &str, then: &str, rest: &str) -> String {
     format!(
-        "[daemons.{name}]\n\
+        "[daemons.{name}]\nkind = \"job\"\n\
          command = [\"sh\", \"-c\", \"echo $EUD_FIRE_TIME $EUD_TRIGGER $EUD_ATTEMPT $EUD_RUN_ID \
          >> {name}.fires; {then}\"]\n{rest}\n"
     )
@@ -135,7 +135,7 @@ fn tries_end_and_the_failure_stays_in_sight() {
 fn what_a_gate_holds_back_goes_on_by_itself_and_says_who_and_why() {
     let text = [
         "[gauges.depth]\nfiles = { glob = \"queue/*\", measure = \"count\" }\nevery = \"1s\"\n\
-         over = { at = 3, clear = 1 }\n\
+         over = { at = 3, clear = 2 }\n\
          [gates.ingest]\ngauge = \"depth\"\nmembers = [\"producer\", \"j\"]\n\
          [daemons.producer]\ncommand = [\"sleep\", \"1000\"]\n"
             .to_owned(),
