@@ -15,6 +15,8 @@ mod adoption;
 mod bad_input;
 mod chaos;
 mod checkers;
+mod gauges;
+mod guards;
 mod jobs;
 mod kill_nine;
 mod many;

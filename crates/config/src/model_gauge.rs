@@ -142,7 +142,7 @@ const FOR_MS: [(&str, u64); 5] = [
     ("cpu", 300_000),
     ("silent_for", 0),
     ("heartbeat", 0),
-    ("log_rate", 0),
+    ("log_rate", 10_000),
 ];
 
 /// Oldest acceptable heartbeat.

@@ -386,6 +386,26 @@ fn a_job_fires_when_the_gauge_comes_to_the_level_and_not_while_it_stays() {
 }
 
 #[test]
+fn a_job_fires_when_a_sample_fails_and_not_before_the_first() {
+    let mut fleet = triggered(None);
+    for job in fleet.daemons.values_mut().filter_map(|d| d.job.as_mut()) {
+        job.gauges[0].level = Level::Unknown;
+    }
+    let mut s = Script::up_with(fleet);
+    assert_eq!(fires(&mut s), 0);
+    for (outcome, expected) in [
+        (Err("locked"), 1),
+        (Err("locked"), 0),
+        (Ok(5.0), 0),
+        (Err("gone"), 1),
+    ] {
+        s.sampled("depth", outcome);
+        assert_eq!(fires(&mut s), expected, "{outcome:?}");
+        s.pass(30_000);
+    }
+}
+
+#[test]
 fn a_job_fires_again_while_the_level_is_known_to_last() {
     let mut s = Script::up_with(triggered(Some(45_000)));
     s.sampled("depth", Ok(512.0));

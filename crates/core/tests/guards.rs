@@ -231,7 +231,7 @@ fn silence_and_a_cold_heartbeat_restart() {
     assert_eq!(measure(&mut s, silent(59_000)), "");
     let told = measure(&mut s, silent(61_000));
     assert!(
-        told.starts_with("hog: guard silence broken: no output for 1m 01s, limit 1m\nstop hog"),
+        told.starts_with("hog: guard silent_for broken: no output for 1m 01s, limit 1m\nstop hog"),
         "{told}"
     );
     let heartbeat = Guarded::Heartbeat {

@@ -601,3 +601,24 @@ fn ten_thousand_schedules_cost_one_timer() {
     // 22:13:20 to 03:00.
     assert_eq!(due - s.now.mono_ms, (4 * 60 + 46) * MINUTE + 40_000);
 }
+
+#[test]
+fn a_changed_command_leaves_a_jobs_run_alone() {
+    let before = job("backup", [cron("*/5 * * * *")]);
+    let mut s = Script::up([before.clone()]);
+    s.pass(100_000);
+    s.started("backup");
+    s.told();
+    let mut after = before;
+    after.exec.argv = vec!["bin/other".into()];
+    s.load(fleet([after]));
+    s.expect("");
+    assert_eq!(s.core.state("backup"), Some(State::Running));
+    s.exits("backup", 0);
+    s.pass(5 * MINUTE);
+    assert_eq!(
+        s.core.daemon("backup").map(|d| d.exec.argv.clone()),
+        Some(vec!["bin/other".to_owned()]),
+        "the next run is by the new definition"
+    );
+}

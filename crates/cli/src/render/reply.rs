@@ -3,6 +3,7 @@
 //! Purpose: a line for each unit that says what happened, not what was asked; reasons, last log
 //! lines and the next command for what went wrong.
 
+use eud_core::fleet::Kind;
 use eud_core::io::Accepted;
 use eud_core::view::{DaemonView, State};
 use jiff::Timestamp;
@@ -53,6 +54,9 @@ pub(crate) fn done(
     let took = took.unwrap_or_default();
     match daemon.state {
         State::Held => parts.extend(daemon.reason.as_deref().map(one_line)),
+        State::Stopped if daemon.kind == Kind::Job => {
+            parts.push("its times do not count until it is started".into());
+        }
         State::Stopped | State::Waiting => match &daemon.last_exit {
             Some(exit) => {
                 let word = exit_word(exit.reason, exit.code, exit.signal);

@@ -82,8 +82,8 @@ pub(crate) static GUARDS: TableSpec = TableSpec {
 
 pub(crate) static MEMORY: TableSpec = TableSpec {
     name: "memory",
-    doc: "Memory of the whole process tree. The tree cannot exceed it where the system can see to \
-          that (cgroup v2); elsewhere it is measured.",
+    doc: "Memory of the whole process tree. It is measured; with `action = \"restart\"` and `for = \
+          \"0s\"` the kernel keeps the limit too, where it can (cgroup v2).",
     keys: &[
         key("max", SIZE, "\"1GB\"", "At most."),
         lasting("\"10s\""),
@@ -150,7 +150,7 @@ pub(crate) static LOG_RATE: TableSpec = TableSpec {
     doc: "Output in a second, over the last `for`.",
     keys: &[
         key("max", SIZE, "\"2MB\"", "At most."),
-        lasting("\"0s\""),
+        lasting("\"10s\""),
         ACTION,
     ],
     required: &["max"],

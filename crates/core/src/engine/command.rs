@@ -6,7 +6,7 @@
 use std::collections::BTreeSet;
 
 use crate::engine::Core;
-use crate::fleet::{Unit, daemon_of};
+use crate::fleet::{Kind, Unit, daemon_of};
 use crate::io::{Accepted, Command, Effect, Now, Persist, Refusal, Reply, Ticket};
 use crate::planted::Planted;
 use crate::record::{Desired, Settled};
@@ -263,8 +263,12 @@ impl Core {
         self.check(units, false)?;
         let mut accepted = Accepted::default();
         for unit in units {
-            let running = self.slots.get(unit).is_some_and(|slot| slot.run.is_some());
-            if running {
+            // A job that waits for its time is stopped too: the time will not come.
+            let is_up = self.slots.get(unit).is_some_and(|slot| {
+                let is_armed = slot.daemon.kind == Kind::Job && slot.intent.desired == Desired::Up;
+                slot.run.is_some() || is_armed
+            });
+            if is_up {
                 accepted.affected.push(unit.clone());
             } else {
                 accepted

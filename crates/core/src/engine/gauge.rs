@@ -11,7 +11,8 @@
 //!
 //! A new level is told once, swings the gates that look at it (`gate`), and fires the jobs that
 //! wait for it. To come back from *unknown* to the level before is not to come to it: nothing is
-//! fired. A new manager does not know the level before; what it finds first counts as come to. With
+//! fired. A new manager does not know the level before; what it finds first counts as come to. A
+//! gauge comes to *unknown* when a sample fails, not while none was asked for. With
 //! `again_ms` a job fires once more each time that long after, while the level is known to last.
 //!
 //! Invariants: an answer to an earlier question changes nothing; there is no timer while nothing is
@@ -77,6 +78,8 @@ struct Known {
     changed_ms: Option<WallMs>,
     /// The last level that was known.
     came_to: Option<Level>,
+    /// The last sample failed.
+    is_in_doubt: bool,
     /// Monotonic time of the last fire of each job at a level.
     fired: BTreeMap<(String, Level), u64>,
 }
@@ -96,6 +99,7 @@ impl Known {
             sampled_ms: None,
             changed_ms: None,
             came_to: None,
+            is_in_doubt: false,
             fired: BTreeMap::new(),
         }
     }
@@ -208,7 +212,7 @@ impl Core {
         for gauge in &declared {
             if changed.contains(&gauge.name) {
                 self.mark_conditional(&gauge.name);
-                self.settle_gauge(&gauge.name, now, out);
+                self.settle_gauge(&gauge.name, false, now, out);
             } else {
                 self.swing_gates(&gauge.name, now, out);
             }
@@ -369,6 +373,7 @@ impl Core {
         };
         known.asked_until = None;
         let before = known.meter.value();
+        let is_failed = outcome.as_ref().is_err_and(|why| why != NOTHING_UP);
         match outcome {
             Ok(value) => {
                 known.sampled_ms = Some(now.wall_ms);
@@ -384,7 +389,7 @@ impl Core {
         if known.meter.value() != before {
             self.mark_conditional(name);
         }
-        self.settle_gauge(name, now, out);
+        self.settle_gauge(name, is_failed, now, out);
     }
 
     /// Jobs that look at the gauge's value look again.
@@ -396,16 +401,17 @@ impl Core {
     }
 
     /// Draws the conclusions from what is now known of a gauge.
-    fn settle_gauge(&mut self, name: &str, now: Now, out: &mut Vec<Effect>) {
+    fn settle_gauge(&mut self, name: &str, is_failed: bool, now: Now, out: &mut Vec<Effect>) {
         let Some(known) = self.gauges.known.get_mut(name) else {
             return;
         };
         let to = known.meter.level(&known.gauge);
         let from = std::mem::replace(&mut known.level, to);
-        let is_come_to = to != Level::Unknown && known.came_to != Some(to);
-        if to != Level::Unknown {
-            known.came_to = Some(to);
-        }
+        let is_come_to = match (to, is_failed) {
+            (Level::Unknown, is_failed) => is_failed && !known.is_in_doubt,
+            (level, _) => known.came_to.replace(level) != Some(level),
+        };
+        known.is_in_doubt = is_failed;
         if from != to {
             known.since_ms = Some(now.wall_ms);
             let value = known.meter.value().map(|value| value.0);

@@ -264,7 +264,7 @@ impl Guarded {
         match self {
             Self::Memory { .. } => "memory",
             Self::Cpu { .. } => "cpu",
-            Self::Silence { .. } => "silence",
+            Self::Silence { .. } => "silent_for",
             Self::Heartbeat { .. } => "heartbeat",
             Self::LogRate { .. } => "log_rate",
         }
