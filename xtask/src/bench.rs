@@ -10,6 +10,7 @@
 mod beside;
 mod eud;
 mod idle;
+mod jobs;
 mod logs;
 mod memory;
 mod peers;
@@ -37,7 +38,7 @@ pub(crate) struct Setting {
 
 type Scenario = fn(&Setting) -> Result<Vec<Figure>, Failure>;
 
-const SCENARIOS: [(&str, Scenario); 7] = [
+const SCENARIOS: [(&str, Scenario); 8] = [
     ("start", start::run),
     ("restart", restart::run),
     ("stop", stop::run),
@@ -45,6 +46,7 @@ const SCENARIOS: [(&str, Scenario); 7] = [
     ("memory", memory::run),
     ("idle", idle::run),
     ("logs", logs::run),
+    ("jobs", jobs::run),
 ];
 
 /// Runs the scenarios.

@@ -21,6 +21,7 @@ fn main() -> ExitCode {
     let words: Vec<&str> = args.iter().map(String::as_str).collect();
     let outcome = match words.as_slice() {
         [_, "idle", stamps, name] => stamp(stamps, name).map(|()| idle()),
+        [_, "once", stamps, name] => stamp(stamps, name).map(|()| ExitCode::SUCCESS),
         [me, "shim", stamps, name] => shim(me, stamps, name),
         [_, "write", stamps, name, lines] => write_lines(stamps, name, lines).map(|()| idle()),
         [_, "write-later", stamps, name, lines] => {
@@ -29,7 +30,7 @@ fn main() -> ExitCode {
         }
         [_, "count", stamps, name, diary] => count(stamps, name, diary),
         _ => Err(std::io::Error::other(
-            "usage: bench-probe idle|shim|write|write-later|count STAMPS NAME [LINES|DIARY]",
+            "usage: bench-probe idle|once|shim|write|write-later|count STAMPS NAME [LINES|DIARY]",
         )),
     };
     match outcome {

@@ -1,0 +1,121 @@
+//! Jobs: how late a fire by the clock is, and what ten thousand of them cost.
+
+use std::fmt::Write as _;
+use std::time::{Duration, Instant};
+
+use rustix::time::{ClockId, clock_gettime};
+
+use super::Setting;
+use super::eud::Eud;
+use super::report::{Figure, median, percentile};
+use super::rig::{Rig, ms};
+use crate::{Failure, cmd, processes};
+
+/// Jobs that are due in the same second, each second.
+const AT_ONCE: usize = 5;
+const LATE_MS_MAX: f64 = 20.0;
+const MANY: usize = 10_000;
+/// To look up one time for each of [`MANY`], reading the fleet file not included.
+const NEXT_MS_MAX: f64 = 50.0;
+const WAKEUPS_PER_S_MAX: f64 = 1.0;
+
+pub(super) fn run(setting: &Setting) -> Result<Vec<Figure>, Failure> {
+    let mut figures = lateness(setting)?;
+    figures.extend(many(setting)?);
+    Ok(figures)
+}
+
+/// Each second, [`AT_ONCE`] jobs; each says when it began.
+fn lateness(setting: &Setting) -> Result<Vec<Figure>, Failure> {
+    let seconds = if setting.quick { 5 } else { 40 };
+    let rig = Rig::new("jobs", AT_ONCE)?;
+    let mut text = String::from("[fleet]\nname = \"bench\"\n");
+    for name in rig.names() {
+        let command = rig.command(&["once", name]);
+        let _ = write!(
+            text,
+            "[daemons.{name}]\ncommand = {command:?}\nschedule = \"* * * * * *\"\n"
+        );
+    }
+    let eud = Eud::with_file(setting, &rig, &text)?;
+    eud.up()?;
+    let stamps = rig.wait_for(AT_ONCE * seconds)?;
+    let ahead_ns = wall_ns().saturating_sub(i128::from(processes::monotonic_ns()));
+    eud.down()?;
+    let late = |at_ns: u64| {
+        let past = (i128::from(at_ns) + ahead_ns).rem_euclid(1_000_000_000);
+        ms(u64::try_from(past).unwrap_or(0))
+    };
+    // The first second is that of the start.
+    let times: Vec<f64> = stamps.iter().skip(AT_ONCE).map(|s| late(s.at_ns)).collect();
+    let (middle, tail) = (median(times.clone()), percentile(times, 99));
+    let note = format!("{AT_ONCE} jobs due each second for {seconds} s, as they saw it themselves");
+    Ok(vec![
+        Figure::plain("a job begins after its time", middle, "ms").note(note),
+        Figure::promised("  99th percentile", tail, "ms", LATE_MS_MAX),
+    ])
+}
+
+fn many(setting: &Setting) -> Result<Vec<Figure>, Failure> {
+    let rig = Rig::new("many-jobs", 0)?;
+    let fleet_of = |count: usize| {
+        let mut text = String::from("[fleet]\nname = \"bench\"\n");
+        for n in 0..count {
+            let (minute, hour) = (n % 60, n % 20);
+            let _ = write!(
+                text,
+                "[daemons.j{n:05}]\ncommand = [\"true\"]\n\
+                 schedule = \"{minute} {hour} 1 1 *\"\n"
+            );
+        }
+        text
+    };
+    let eud = Eud::with_file(setting, &rig, &fleet_of(MANY))?;
+    // The same words for one time and for two of each: the difference is the looking up.
+    let next = |count: &str| -> Result<f64, Failure> {
+        let mut times = Vec::new();
+        for _ in 0..if setting.quick { 3 } else { 9 } {
+            let begun = Instant::now();
+            cmd::output(&mut eud.fleet.eud(&["next", "--json", "-n", count]))?;
+            times.push(begun.elapsed().as_secs_f64() * 1_000.0);
+        }
+        Ok(median(times))
+    };
+    let (one, eleven) = (next("1")?, next("11")?);
+    eud.up()?;
+    eud.settle();
+    let (manager, _) = eud.processes()?;
+    let watched = Duration::from_secs(if setting.quick { 5 } else { 30 });
+    let before = processes::voluntary_switches(manager).unwrap_or(0);
+    std::thread::sleep(watched);
+    let after = processes::voluntary_switches(manager).unwrap_or(0);
+    let memory = processes::pss_kb(manager).unwrap_or(0);
+    eud.down()?;
+    let per_s =
+        |count: u64| f64::from(u32::try_from(count).unwrap_or(u32::MAX)) / watched.as_secs_f64();
+    let memory_mb = f64::from(u32::try_from(memory).unwrap_or(u32::MAX)) / 1_000.0;
+    Ok(vec![
+        Figure::promised(
+            format!("next times of {MANY} jobs"),
+            (eleven - one).max(0.0) / 10.0,
+            "ms",
+            NEXT_MS_MAX,
+        )
+        .note(format!(
+            "`eud next` in all {one:.0} ms, most of it for reading a fleet file of {MANY} jobs"
+        )),
+        Figure::promised(
+            format!("manager of {MANY} jobs, wakeups"),
+            per_s(after.saturating_sub(before)),
+            "/s",
+            WAKEUPS_PER_S_MAX,
+        )
+        .note("none is due meanwhile"),
+        Figure::plain(format!("manager of {MANY} jobs, PSS"), memory_mb, "MB"),
+    ])
+}
+
+fn wall_ns() -> i128 {
+    let now = clock_gettime(ClockId::Realtime);
+    i128::from(now.tv_sec) * 1_000_000_000 + i128::from(now.tv_nsec)
+}
