@@ -54,7 +54,7 @@ pub enum Planted {
 
 impl Planted {
     /// Every one.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 22] = [
         Self::StaleExit,
         Self::IntentForgotten,
         Self::ForgetManualStop,
@@ -72,5 +72,10 @@ impl Planted {
         Self::PendingForgotten,
         Self::CursorForgotten,
         Self::FireLostWithKeeper,
+        Self::UnknownIsZero,
+        Self::StaleSample,
+        Self::GateForgotten,
+        Self::OpeningUnseen,
+        Self::UnknownMends,
     ];
 }

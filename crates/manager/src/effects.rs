@@ -221,17 +221,7 @@ impl Hands {
             Effect::DropBatches { daemon, batches } => {
                 self.watches.drop_batches(&daemon, batches);
             }
-            Effect::Sample {
-                gauge,
-                number,
-                source,
-                timeout_ms,
-            } => self.sample(gauge, number, source, Duration::from_millis(timeout_ms)),
-            Effect::Measure {
-                unit,
-                generation,
-                guards,
-            } => self.measure(core, unit, generation, guards),
+            Effect::Sample { .. } | Effect::Measure { .. } => self.observe(core, effect),
             Effect::Happened(happened) => self.happened(&happened),
             Effect::Reply { ticket, reply } => self.reply(ticket, reply),
             Effect::Transition(transition) => self.transition(transition),
@@ -287,6 +277,24 @@ impl Hands {
             self.context
                 .diary
                 .error(&format!("{unit}: its keeper takes no more requests"));
+        }
+    }
+
+    /// Looks at the world for the core.
+    fn observe(&self, core: &Core, effect: Effect) {
+        match effect {
+            Effect::Sample {
+                gauge,
+                number,
+                source,
+                timeout_ms,
+            } => self.sample(gauge, number, source, Duration::from_millis(timeout_ms)),
+            Effect::Measure {
+                unit,
+                generation,
+                guards,
+            } => self.measure(core, unit, generation, guards),
+            _ => {}
         }
     }
 

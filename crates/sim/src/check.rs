@@ -300,7 +300,13 @@ impl Checker {
             let ok = match daemon.state {
                 State::Ready | State::Up => lives,
                 State::Degraded => lives && !daemon.blocked_on.is_empty(),
-                State::Unknown => frozen(&daemon.name) && daemon.desired == Desired::Up,
+                // `gauges` checks that a gate is closed.
+                State::Paused => !lives,
+                State::Unknown => {
+                    // A job that was triggered by hand need not be up.
+                    let wanted = daemon.desired == Desired::Up || daemon.kind == Kind::Job;
+                    frozen(&daemon.name) && wanted
+                }
                 State::Stopped | State::Held | State::Done | State::Failed => !lives,
                 State::Waiting => !lives && !daemon.blocked_on.is_empty(),
                 State::Running => lives,

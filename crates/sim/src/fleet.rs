@@ -20,13 +20,15 @@ pub(crate) fn random(dice: &mut Dice) -> Fleet {
         daemons.insert(name.clone(), daemon(dice, &name, &names));
         names.push(name);
     }
-    Fleet {
+    let mut fleet = Fleet {
         name: "sim".into(),
         profile: None,
         profiles: BTreeMap::new(),
         daemons,
         ..Fleet::default()
-    }
+    };
+    crate::gauges::declare(dice, &mut fleet);
+    fleet
 }
 
 fn daemon(dice: &mut Dice, name: &str, earlier: &[String]) -> Daemon {

@@ -12,6 +12,7 @@
 mod check;
 mod dice;
 mod fleet;
+mod gauges;
 mod jobs;
 mod reference;
 mod run;

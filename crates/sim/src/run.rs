@@ -15,6 +15,7 @@ use eud_core::record::{EndReason, Generation, RunId, WallMs};
 use crate::check::Checker;
 use crate::dice::Dice;
 use crate::fleet;
+use crate::gauges::Gauges;
 use crate::jobs::JobChecker;
 use crate::reference::Reference;
 use crate::shell::Defect;
@@ -104,6 +105,18 @@ pub(crate) enum Event {
         which: Which,
         passes: bool,
     },
+    SampleAnswers {
+        epoch: u64,
+        gauge: String,
+        number: u64,
+        value: Option<i64>,
+    },
+    MeasureAnswers {
+        epoch: u64,
+        unit: Unit,
+        generation: Generation,
+        bytes: Option<u64>,
+    },
     Mischief,
     Calm,
     End,
@@ -123,6 +136,7 @@ pub(crate) struct History {
     pub(crate) checker: Checker,
     pub(crate) reference: Reference,
     pub(crate) jobs: JobChecker,
+    pub(crate) gauges: Gauges,
     /// How often the machine was started.
     pub(crate) boots: u64,
     pub(crate) pending: Option<Command>,
@@ -163,6 +177,7 @@ pub fn simulate(seed: u64, planting: Planting, keep_trace: bool) -> Outcome {
         checker: Checker::default(),
         reference: Reference::default(),
         jobs: JobChecker::default(),
+        gauges: Gauges::default(),
         boots: 1,
         pending: None,
         planted,
@@ -357,6 +372,14 @@ impl History {
                     which,
                     outcome,
                 })
+            }
+            Event::SampleAnswers { epoch, .. } | Event::MeasureAnswers { epoch, .. }
+                if epoch == self.epoch =>
+            {
+                match Self::gauge_input(event) {
+                    Some(input) => self.deliver(input),
+                    None => Ok(()),
+                }
             }
             Event::Mischief if self.faults => self.mischief(),
             Event::Calm => self.calm(),
@@ -742,6 +765,7 @@ impl History {
 
     fn calm(&mut self) -> Result<(), String> {
         self.faults = false;
+        self.calm_gauges();
         let frozen: Vec<RunId> = self.world.locks.values().cloned().collect();
         for id in frozen {
             // Some keepers never come back; a stop must get through all the same.

@@ -7,7 +7,7 @@
 use eud_core::Core;
 use eud_core::fleet::Unit;
 use eud_core::io::{
-    Command, Effect, Fate, Input, Persist, RecoveredRun, Recovery, Reply, RunEvent,
+    Command, Effect, Fate, Input, Now, Persist, RecoveredRun, Recovery, Reply, RunEvent,
 };
 use eud_core::record::{EndReason, Fire, Generation, RunId, RunRow};
 use eud_core::view::State;
@@ -18,7 +18,7 @@ use crate::run::{Event, History};
 use crate::world::{Keeper, SimRun};
 
 /// The status is checked after every so many inputs; it is the dearest check.
-const STATUS_EVERY: u64 = 5;
+pub(crate) const STATUS_EVERY: u64 = 5;
 
 /// Mistakes of a shell, to be found by the checkers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,6 +49,15 @@ impl Defect {
 impl History {
     /// Gives the core an input and carries out what it asks for; may die in between.
     pub(crate) fn deliver(&mut self, input: Input) -> Result<(), String> {
+        let (before, epoch) = (self.before_gauges(&input), self.epoch);
+        self.hand_over(input)?;
+        if self.epoch == epoch {
+            self.after_gauges(&before)?;
+        }
+        Ok(())
+    }
+
+    fn hand_over(&mut self, input: Input) -> Result<(), String> {
         let now = self.now();
         let Some(mut core) = self.core.take() else {
             return Ok(());
@@ -106,25 +115,29 @@ impl History {
             }
             self.commit(&persists)?;
         }
-        if self.epoch_inputs.is_multiple_of(STATUS_EVERY) {
-            self.checker.status(&core, now)?;
-        }
-        self.epoch_inputs += 1;
-        if let Some(due) = core.next_timeout()
-            && self.tick_at.is_none_or(|at| due < at)
-        {
-            self.tick_at = Some(due);
-            self.after(
-                due.saturating_sub(now.mono_ms),
-                Event::Tick { epoch: self.epoch },
-            );
-        }
+        self.look_at(&core, now)?;
         if !over {
             self.core = Some(core);
         } else {
             self.manager_gone();
         }
         self.check_world()
+    }
+
+    /// Checks what the core says, and sets the timer that it wants.
+    fn look_at(&mut self, core: &Core, now: Now) -> Result<(), String> {
+        if self.epoch_inputs.is_multiple_of(STATUS_EVERY) {
+            self.checker.status(core, now)?;
+        }
+        self.epoch_inputs += 1;
+        if let Some(due) = core.next_timeout()
+            && self.tick_at.is_none_or(|at| due < at)
+        {
+            self.tick_at = Some(due);
+            let tick = Event::Tick { epoch: self.epoch };
+            self.after(due.saturating_sub(now.mono_ms), tick);
+        }
+        Ok(())
     }
 
     fn commit(&mut self, persists: &[Effect]) -> Result<(), String> {
@@ -141,10 +154,9 @@ impl History {
                 return Err(format!("the end of {} is recorded twice", record.run));
             }
             if let Persist::Intent(intent) = item
-                && intent
-                    .hold
-                    .as_ref()
-                    .is_some_and(|hold| hold.starts_with("restarted "))
+                && intent.hold.as_ref().is_some_and(|hold| {
+                    hold.starts_with("restarted ") || hold.starts_with("guard ")
+                })
             {
                 self.reference.held_by_limit(&intent.unit);
             }
@@ -222,8 +234,10 @@ impl History {
                 fire,
                 ..
             } => {
+                self.launch_passes_gates(&unit)?;
                 self.launch(unit, generation, run, fire);
             }
+            Effect::Sample { .. } | Effect::Measure { .. } => self.observe(effect)?,
 
             Effect::Transition(told) if told.to == State::Stopping => {
                 let run = told.run.and_then(|run| self.world.runs.get_mut(&run));
@@ -269,8 +283,6 @@ impl History {
             Effect::Persist(_)
             | Effect::Signal { .. }
             | Effect::WatchLog { .. }
-            | Effect::Sample { .. }
-            | Effect::Measure { .. }
             | Effect::Watch { .. }
             | Effect::DropBatches { .. }
             | Effect::Happened(_)
@@ -332,6 +344,7 @@ impl History {
     /// A new manager: inventory first, then the core.
     pub(crate) fn recover(&mut self, seed: u64) -> Result<(), String> {
         self.epoch += 1;
+        self.gauges.new_manager();
         let mut core = Core::new(seed);
         if let Some(planted) = self.planted {
             core.plant(planted);
