@@ -4,7 +4,7 @@
 
 mod limits;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
@@ -34,17 +34,23 @@ struct Place {
     runtime: tokio::runtime::Runtime,
     watches: Option<Watches>,
     inputs: mpsc::Receiver<Input>,
+    /// Batches that were told before something else that was waited for.
+    early: VecDeque<Batch>,
     diary: Arc<Diary>,
 }
 
 impl Place {
     fn new() -> Self {
-        Self::with_room_for(1_000)
+        Self::at(tempfile::tempdir().unwrap(), 1_000)
     }
 
-    /// So many inputs wait for the engine at most.
-    fn with_room_for(inputs: usize) -> Self {
-        let dir = tempfile::tempdir().unwrap();
+    /// Where many files cost little. So many inputs wait for the engine at most.
+    fn in_memory(inputs: usize) -> Self {
+        let dir = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir());
+        Self::at(dir.unwrap(), inputs)
+    }
+
+    fn at(dir: tempfile::TempDir, inputs: usize) -> Self {
         let layout = Layout::new(dir.path().join("state"));
         fs::create_dir(layout.root()).unwrap();
         fs::create_dir(dir.path().join("w")).unwrap();
@@ -61,6 +67,7 @@ impl Place {
             runtime,
             watches: Some(watches),
             inputs,
+            early: VecDeque::new(),
             diary,
         }
     }
@@ -114,13 +121,18 @@ impl Place {
     /// The next that is told of how it is watched.
     fn problem(&mut self) -> Option<String> {
         loop {
-            if let Input::Watching { problem, .. } = self.next() {
-                return problem;
+            match self.next() {
+                Input::Watching { problem, .. } => return problem,
+                Input::Changed { batch, .. } => self.early.push_back(batch),
+                other => panic!("{other:?}"),
             }
         }
     }
 
     fn batch(&mut self) -> Batch {
+        if let Some(early) = self.early.pop_front() {
+            return early;
+        }
         loop {
             if let Input::Changed { daemon, batch } = self.next() {
                 assert_eq!(daemon, "a");

@@ -92,6 +92,8 @@ pub(super) struct Watcher {
     poll_at_ms: u64,
     retry_at_ms: u64,
     mounts: Option<File>,
+    /// The table of mounts changed. The system says so once.
+    is_remounted: bool,
     mounted: BTreeSet<Vec<u8>>,
     told_problem: Option<Option<String>>,
 }
@@ -170,6 +172,7 @@ impl Watcher {
             poll_at_ms: 0,
             retry_at_ms: 0,
             mounts: File::open("/proc/self/mountinfo").ok(),
+            is_remounted: false,
             mounted: BTreeSet::new(),
             told_problem: None,
             setup,
@@ -256,8 +259,8 @@ impl Watcher {
     fn work(&mut self) {
         let now = Moment::now();
         self.read_events();
-        if self.look_at_mounts() {
-            self.to_attend.extend(0..self.roots.len());
+        if std::mem::take(&mut self.is_remounted) {
+            self.look_at_mounts();
         }
         let is_poll = self.is_polling() && self.poll_at_ms <= now.mono_ms;
         if is_poll {
@@ -324,7 +327,7 @@ impl Watcher {
     }
 
     /// Waits for events, orders and time.
-    fn wait(&self) {
+    fn wait(&mut self) {
         let now = Moment::now().mono_ms;
         let limit = self.due_ms().map(|due| due.saturating_sub(now));
         // For a while only orders and time count.
@@ -338,11 +341,12 @@ impl Watcher {
         if let Some(registry) = &self.registry {
             set.add(registry.inotify.as_fd(), Interest::Read);
         }
-        if let Some(mounts) = &self.mounts {
-            set.add(mounts.as_fd(), Interest::Unusual);
-        }
+        let mounts = self.mounts.as_ref();
+        let mounts = mounts.map(|mounts| set.add(mounts.as_fd(), Interest::Unusual));
         // A failure shows again at the next try.
-        let _ = set.wait(limit);
+        if let (Ok(ready), Some(mounts)) = (set.wait(limit), mounts) {
+            self.is_remounted = ready.get(mounts).is_some_and(|ready| ready.read);
+        }
         self.is_ordered_within(0);
     }
 
@@ -381,19 +385,14 @@ impl Watcher {
         self.troubles.polling = Some(format!("polling every {pause}: {}", limit_words(why)));
     }
 
-    /// Whether another file system lies where one of the roots is.
-    fn look_at_mounts(&mut self) -> bool {
-        let is_changed = self.mounts.as_ref().is_some_and(|mounts| {
-            eud_sys::fd::wait(mounts.as_fd(), Interest::Unusual, Some(0)).unwrap_or(false)
-        });
-        if is_changed {
-            let mounted = self.mount_points();
-            if mounted != self.mounted {
-                self.mounted = mounted;
-                self.rescan_soon();
-            }
+    /// Another file system may lie where one of the roots is.
+    fn look_at_mounts(&mut self) {
+        self.to_attend.extend(0..self.roots.len());
+        let mounted = self.mount_points();
+        if mounted != self.mounted {
+            self.mounted = mounted;
+            self.rescan_soon();
         }
-        is_changed
     }
 
     /// After what was lost or may have changed without a word; not again and again.
