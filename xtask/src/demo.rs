@@ -65,6 +65,8 @@ impl Demo {
         let factory = bin.join("factory");
         fleet.env("FACTORY_BIN", factory.display().to_string());
         fleet.env("FACTORY_DATA", format!("{place}/data"));
+        // The gate closes within seconds.
+        fleet.env("FACTORY_FULL", "8".to_owned());
         for (name, port) in ["VAULT", "QUEUE", "MODEL"].iter().zip(free_ports()?) {
             fleet.env(&format!("FACTORY_{name}_PORT"), port.to_string());
             // What `factory expire` and `factory depth` go by.
@@ -76,6 +78,11 @@ impl Demo {
             place,
             signals,
         })
+    }
+
+    /// Where the factory keeps its data.
+    fn data(&self) -> PathBuf {
+        PathBuf::from(&self.place).join("data")
     }
 
     /// The tour, then the live status.

@@ -145,10 +145,16 @@ pub(crate) fn references(
 ) {
     for declared in daemons.values() {
         for trigger in tables(&declared.table, "on_gauge") {
-            let wanted = trigger.text("level").map_or(Level::Over, level);
+            let wanted = wanted(trigger);
             let at = trigger.at("level").or_else(|| trigger.at("gauge"));
             if let (Some(gauge), Some(at)) = (known(gauges, trigger, report), at) {
                 reaches(gauge, wanted, at, "the job would never run by it", report);
+                if wanted == Level::Warn && jumps(gauge, &declared.table) {
+                    let message = "a value that jumps past `warn` comes to `over` at once, and \
+                                   then the job does not run";
+                    let draft = Draft::warning(Code::Contradiction, at, message);
+                    report.push(draft.label("add the same with level = \"over\""));
+                }
             }
         }
         for condition in tables(&declared.table, "only_when") {
@@ -160,6 +166,21 @@ pub(crate) fn references(
             closing(gauge, declared, report);
         }
     }
+}
+
+fn wanted(trigger: &Checked) -> Level {
+    trigger.text("level").map_or(Level::Over, level)
+}
+
+/// Whether there is a level above `warn`, and the daemon has no trigger for it.
+fn jumps(gauge: &DeclaredGauge, daemon: &Checked) -> bool {
+    let Some(gauge) = gauge.gauge.as_ref().filter(|gauge| gauge.over.is_some()) else {
+        return false;
+    };
+    let is_over = |trigger: &Checked| {
+        trigger.text("gauge") == Some(&gauge.name) && wanted(trigger) == Level::Over
+    };
+    !tables(daemon, "on_gauge").any(is_over)
 }
 
 /// The gauge that a table names.

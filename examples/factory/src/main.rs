@@ -12,6 +12,7 @@ mod ask;
 mod drain;
 mod flaky;
 mod http;
+mod jobs;
 mod model;
 mod notify;
 mod producer;
@@ -37,6 +38,8 @@ factory: the daemons of the example fleet
   factory drain     takes items from the queue to the model
   factory watcher   queues files that appear in a folder
   factory flaky     exits 1 after some seconds
+  factory backup    saves a copy of the queue, and ends
+  factory index     lists which words are in which notes, and ends
 
   factory check vault|queue|model   exit 0 when it answers
   factory depth                     items in the queue, by state
@@ -69,6 +72,8 @@ fn run(command: &str, args: &Args) -> Result<ExitCode, Failure> {
         "drain" => drain::run(args).map(|never| match never {}),
         "watcher" => watcher::run(args).map(|never| match never {}),
         "flaky" => flaky::run(args).map(|never| match never {}),
+        "backup" => jobs::backup(args),
+        "index" => jobs::index(args),
         "check" => ask::check(args),
         "depth" => ask::depth(args),
         "expire" => ask::tell_vault(args, "/expire"),

@@ -15,7 +15,7 @@ const LOOK_EVERY: Duration = Duration::from_millis(20);
 
 /// The whole tour.
 pub(super) fn run(demo: &Demo) -> Result<(), Failure> {
-    for stop in [up, crash, cascade, manager_dies] {
+    for stop in [up, jobs, crash, cascade, manager_dies] {
         if demo.is_interrupted() {
             return Ok(());
         }
@@ -27,6 +27,19 @@ pub(super) fn run(demo: &Demo) -> Result<(), Failure> {
 fn up(demo: &Demo) -> Result<(), Failure> {
     show(demo, &["up", "--profile", "full"])?;
     show(demo, &["status"])
+}
+
+/// One job is run by hand, another by a file that changes.
+fn jobs(demo: &Demo) -> Result<(), Failure> {
+    show(demo, &["next"])?;
+    show(demo, &["trigger", "backup", "--wait"])?;
+    let note = demo.data().join("notes/today.md");
+    demo.title(&format!("echo 'the vault is open' > {}", note.display()));
+    let written = std::fs::create_dir_all(demo.data().join("notes"))
+        .and_then(|()| std::fs::write(&note, "the vault is open\n"));
+    written.map_err(|e| format!("{}: {e}", note.display()))?;
+    until(demo, "reindex", |d| d["last_exit"]["code"] == 0)?;
+    show(demo, &["logs", "-n", "2", "reindex"])
 }
 
 /// A daemon is killed and returns.
@@ -48,6 +61,7 @@ fn crash(demo: &Demo) -> Result<(), Failure> {
 }
 
 /// The vault's credential expires; everything that needs a token stands still, and `why` says so.
+/// What fills the queue is paused until it is drained.
 fn cascade(demo: &Demo) -> Result<(), Failure> {
     demo.title("factory expire   # the vault's credential");
     factory(demo, "expire")?;
@@ -55,13 +69,17 @@ fn cascade(demo: &Demo) -> Result<(), Failure> {
         d["state"] != "ready" && d["last_exit"].is_object()
     })?;
     until(demo, "vault", |d| d["state"] == "degraded")?;
+    // The queue grows until the gate closes.
+    until(demo, "producer", |d| d["state"] == "paused")?;
     show(demo, &["status"])?;
     show(demo, &["why", "drain@1"])?;
+    show(demo, &["why", "producer"])?;
     demo.title("factory renew");
     factory(demo, "renew")?;
     until(demo, "drain@1", |d| d["state"] == "ready")?;
-    cmd::say("drain@1 is ready again");
-    Ok(())
+    until(demo, "producer", |d| d["state"] == "ready")?;
+    cmd::say("drain@1 is ready again, and so, once the queue was drained, is the producer");
+    show(demo, &["gauges"])
 }
 
 /// The manager is killed; nobody notices.

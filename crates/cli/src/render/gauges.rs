@@ -71,7 +71,7 @@ pub(crate) fn footer(status: &Status, screen: &Screen) -> String {
     let unwell = status
         .gauges
         .iter()
-        .filter(|gauge| gauge.level != Level::Ok && gauge.since.is_some());
+        .filter(|gauge| gauge.level != Level::Ok && was_asked(gauge));
     for gauge in unwell {
         let words = format!("{} {}", gauge.name, unwell_words(gauge, screen));
         line(ink_of(gauge.level), glyph_of(gauge.level), &words);
@@ -91,16 +91,25 @@ pub(crate) fn footer(status: &Status, screen: &Screen) -> String {
     text
 }
 
+/// One that was not sampled yet is not in trouble yet.
+fn was_asked(gauge: &GaugeView) -> bool {
+    let not_yet = |why: &String| why.starts_with("not sampled");
+    gauge.since.is_some() || !gauge.reason.as_ref().is_some_and(not_yet)
+}
+
 /// `946 (over 41m: at or above 500)`
 fn unwell_words(gauge: &GaugeView, screen: &Screen) -> String {
-    let age = age(gauge.since.as_ref(), screen);
+    let age = match &gauge.since {
+        Some(since) => format!(" {}", age(Some(since), screen)),
+        None => String::new(),
+    };
     let why = why(gauge);
     let colon = if why.is_empty() { "" } else { ": " };
     let value = match gauge.value {
         Some(_) => format!("{} ", shown(gauge.value)),
         None => String::new(),
     };
-    format!("{value}({} {age}{colon}{why})", gauge.level)
+    format!("{value}({}{age}{colon}{why})", gauge.level)
 }
 
 /// The reason without the value, which stands beside it.

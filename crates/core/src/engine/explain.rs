@@ -49,13 +49,13 @@ impl Core {
         if root.state.is_trouble() || root.state == State::Up {
             explanation.show_log_of.push(name.clone());
         }
-        explanation.fix_first = Some(name.clone());
+        // What a gate pauses is not what is broken.
+        let is_gated = root.state == State::Paused && self.closed_gate(daemon_of(name)).is_some();
+        explanation.fix_first = (!is_gated).then(|| name.clone());
         let next = match root.state {
             State::Stopped => vec![format!("eud start {name}")],
             State::Held => vec![format!("eud release {name}")],
-            State::Paused if self.closed_gate(daemon_of(name)).is_some() => {
-                vec!["eud gauges".to_owned()]
-            }
+            State::Paused if is_gated => vec!["eud gauges".to_owned()],
             State::Paused => vec![format!("eud release {name}"), format!("eud logs {name}")],
             State::Failed | State::Overdue if root.job.is_some() => {
                 vec![format!("eud logs {name}"), format!("eud trigger {name}")]
