@@ -271,7 +271,7 @@ fn prepare(
     } else {
         None
     };
-    let (cgroup, note) = note(&spec, standing);
+    let (cgroup, note) = note(&spec, standing).map_err(named(note::LIVE))?;
     let log = Log::new(spec.log.clone(), spec.log_max_size, spec.log_keep)?;
     Ok(Box::new(Prepared {
         spec,
@@ -288,22 +288,34 @@ fn prepare(
     }))
 }
 
-/// A control group for the run, if one can be had, and the note of it. Without a note nobody could
-/// clear up after us, so there is no group either.
-fn note(spec: &LaunchSpec, standing: io::Result<Standing>) -> (Option<Cgroup>, Option<Note>) {
-    let group = standing.as_ref().ok().and_then(|s| s.group.as_deref());
-    let cgroup = group
-        .filter(|_| spec.cgroup)
-        .and_then(|group| Cgroup::create(group, &sweep::cgroup_name(&spec.run)).ok());
-    match standing.and_then(|s| Note::create(&s, cgroup.as_ref().map(Cgroup::path))) {
-        Ok(note) => (cgroup, Some(note)),
+/// A control group for the run, if one can be had, and the note of it.
+///
+/// # Errors
+/// When the note cannot be written, say because the disk is full: what nobody could tell from what
+/// never began, should this process be killed, does not begin.
+fn note(
+    spec: &LaunchSpec,
+    standing: io::Result<Standing>,
+) -> io::Result<(Option<Cgroup>, Option<Note>)> {
+    let standing = match standing {
+        Ok(standing) => standing,
+        // Without /proc there is nothing to note, and nobody could clear up after us: no group.
         Err(error) => {
             complain(&spec.unit, &spec.run, &format!("{}: {error}", note::LIVE));
+            return Ok((None, None));
+        }
+    };
+    let cgroup = (standing.group.as_deref())
+        .filter(|_| spec.cgroup)
+        .and_then(|group| Cgroup::create(group, &sweep::cgroup_name(&spec.run)).ok());
+    match Note::create(&standing, cgroup.as_ref().map(Cgroup::path)) {
+        Ok(note) => Ok((cgroup, Some(note))),
+        Err(error) => {
             if let Some(cgroup) = cgroup {
                 // Empty as it is, it does no harm if it stays.
                 let _ = cgroup.remove();
             }
-            (None, None)
+            Err(error)
         }
     }
 }
@@ -314,7 +326,8 @@ fn never_started(spec: &LaunchSpec, first: Option<UnixStream>, why: &str) -> io:
     let mut record = Record::without_process(&spec.run, &spec.unit, spec.generation, reason);
     record.message = Some(why.to_owned());
     let json = record.to_json();
-    let mut file = Reserved::new(Path::new(EXIT_RECORD), RECORD_BYTES)?;
+    // Written at once: there is nothing to reserve.
+    let mut file = Reserved::new(Path::new(EXIT_RECORD), 0)?;
     match file.publish_new(json.as_bytes()) {
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => return Ok(()),
         other => other?,
