@@ -30,6 +30,7 @@ mod stop;
 mod sweep;
 mod tree;
 
+use std::ffi::{OsStr, OsString};
 use std::fs::{File, TryLockError};
 use std::io::{self, Write};
 use std::os::fd::{AsFd, OwnedFd};
@@ -70,11 +71,15 @@ const FAREWELL_MS: u64 = 100;
 /// it is not, 2 when it was started by hand. As `eud-keeper --spare …`, with the connection on
 /// standard output, it waits until that tells it of its run; 0 when there never was one.
 ///
-/// Meant to be called as the C library's `main`: the standard library's own start-up would cost
-/// each daemon memory and time.
-pub fn main() -> i32 {
-    let mut args = std::env::args().skip(1);
-    let (Some(unit), Some(run), None) = (args.next(), args.next(), args.next()) else {
+/// Meant to be called as the C library's `main`, with the words that gives: the standard library's
+/// own start-up would cost each daemon memory and time.
+pub fn main(words: &[OsString]) -> i32 {
+    let text = |word: &OsString| word.clone().into_string().ok();
+    let named = match words {
+        [program, unit, run] => text(unit).zip(text(run)).map(|names| (program, names)),
+        _ => None,
+    };
+    let Some((program, (unit, run))) = named else {
         complain(
             "?",
             "?",
@@ -82,7 +87,7 @@ pub fn main() -> i32 {
         );
         return 2;
     };
-    let (unit, run, done) = match begin_with(unit.clone(), run.clone()) {
+    let (unit, run, done) = match begin_with(program, unit.clone(), run.clone()) {
         Ok(None) => return 0,
         Ok(Some(beginning)) => (
             beginning.unit.clone(),
@@ -111,12 +116,12 @@ pub(crate) struct Beginning {
 }
 
 /// `None` when there is to be no run.
-fn begin_with(unit: String, run: String) -> io::Result<Option<Beginning>> {
+fn begin_with(program: &OsStr, unit: String, run: String) -> io::Result<Option<Beginning>> {
     let (input, first) = settle_in()?;
     // Before there is a run, where this one waits for it.
     let standing = Standing::find();
     if unit == spare::FLAG {
-        return spare::wait(first, standing);
+        return spare::wait(program, first, standing);
     }
     Ok(Some(Beginning {
         unit,

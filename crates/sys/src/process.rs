@@ -7,7 +7,7 @@
 //! Deliberately absent: names and command lines as proof of identity; they are for people only.
 
 use std::collections::BTreeSet;
-use std::ffi::OsString;
+use std::ffi::{CStr, OsStr, OsString};
 use std::fs;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
@@ -110,6 +110,21 @@ pub fn command_line(pid: u32) -> io::Result<Vec<OsString>> {
         .collect())
 }
 
+/// The words that a process was started with. For a `main` that is called by the C library:
+/// [`std::env::args`] knows them there only with glibc.
+///
+/// # Safety
+/// `words` must be what `main` is given: `count` strings of C, which stay as they are meanwhile.
+pub unsafe fn words(count: libc::c_int, words: *const *const libc::c_char) -> Vec<OsString> {
+    let count = usize::try_from(count).unwrap_or(0);
+    let word = |at| {
+        // SAFETY: the caller's promise.
+        let word = unsafe { CStr::from_ptr(*words.add(at)) };
+        OsString::from_vec(word.to_bytes().to_vec())
+    };
+    (0..count).map(word).collect()
+}
+
 /// Where the kernel keeps the command line that `ps` shows of this process.
 #[derive(Debug)]
 pub struct CommandLine {
@@ -118,14 +133,14 @@ pub struct CommandLine {
 }
 
 impl CommandLine {
-    /// Of this process, without its first word.
+    /// Of this process, without its first word, which is `program`.
     ///
     /// # Errors
     /// When `/proc/self/stat` cannot be read.
-    pub fn find() -> io::Result<Self> {
+    pub fn find(program: &OsStr) -> io::Result<Self> {
         let text = fs::read("/proc/self/stat")?;
         let (begin, end) = parse_argument_area(&text).ok_or(io::ErrorKind::InvalidData)?;
-        let first = std::env::args_os().next().map_or(0, |word| word.len() + 1);
+        let first = program.len() + 1;
         let len = end.saturating_sub(begin).saturating_sub(first);
         Ok(Self {
             address: begin + first,
