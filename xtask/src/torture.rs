@@ -28,7 +28,7 @@ pub(crate) fn run(args: &[String]) -> Result<(), Failure> {
     let first = cmd::number(args, "--seed")?.unwrap_or(1);
     let steps = cmd::number(args, "--steps")?.unwrap_or(STEPS);
     let units = cmd::number(args, "--units")?;
-    let copy = Copied::build()?;
+    let copy = Copied::build(cmd::flag(args, "--dist"))?;
     cmd::say("── canary: what is wrong is noticed");
     cmd::output(&mut copy.test("checkers::", &[]))?;
     let until = Instant::now() + Duration::from_secs(minutes * 60);
@@ -73,14 +73,24 @@ pub(crate) fn run(args: &[String]) -> Result<(), Failure> {
 struct Copied(PathBuf);
 
 impl Copied {
-    fn build() -> Result<Self, Failure> {
+    /// With the programs as they are distributed, or as released.
+    fn build(is_dist: bool) -> Result<Self, Failure> {
         let build = ["build", "--release", "-p", "eudaemon", "-p", "eud-tests"];
         cmd::run(&mut cmd::cargo(&build))?;
+        if is_dist {
+            crate::dist::run(&[])?;
+        }
         let copy = Self(cmd::target("torture").join(std::process::id().to_string()));
         let failed = |e: std::io::Error| format!("cannot copy what is tested: {e}");
         fs::create_dir_all(&copy.0).map_err(failed)?;
         for name in PROGRAMS {
-            fs::copy(cmd::target("release").join(name), copy.0.join(name)).map_err(failed)?;
+            let is_distributed = is_dist && name != "diarist";
+            let from = if is_distributed {
+                "dist-out"
+            } else {
+                "release"
+            };
+            fs::copy(cmd::target(from).join(name), copy.0.join(name)).map_err(failed)?;
         }
         fs::copy(tests()?, copy.tests()).map_err(failed)?;
         Ok(copy)
