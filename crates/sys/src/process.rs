@@ -9,7 +9,7 @@
 use std::collections::BTreeSet;
 use std::ffi::{CStr, OsStr, OsString};
 use std::fs;
-use std::io;
+use std::io::{self, Read};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 
@@ -17,6 +17,9 @@ use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
 use crate::fd::{Interest, wait};
 use crate::signal::Signal;
+
+/// Longest line of a file in `/proc` about a process, in bytes: 52 numbers and a name.
+const LINE_MAX: usize = 2_048;
 
 /// A process of this boot, and no other.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -50,8 +53,17 @@ impl Stat {
 /// # Errors
 /// [`io::ErrorKind::NotFound`] when there is no such process.
 pub fn stat(pid: u32) -> io::Result<Stat> {
-    let text = fs::read(format!("/proc/{pid}/stat")).map_err(gone)?;
+    let text = read_short(&format!("/proc/{pid}/stat")).map_err(gone)?;
     parse_stat(pid, &text).ok_or_else(|| io::ErrorKind::InvalidData.into())
+}
+
+/// Reads a file of one line at once: the kernel does not say how long it is, and whoever feels for
+/// its end asks six times.
+fn read_short(path: &str) -> io::Result<Vec<u8>> {
+    let mut text = Vec::with_capacity(LINE_MAX);
+    let file = fs::File::open(path)?;
+    file.take(LINE_MAX as u64).read_to_end(&mut text)?;
+    Ok(text)
 }
 
 /// Reading a file of a process that ends meanwhile gives ESRCH.
