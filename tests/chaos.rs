@@ -273,12 +273,12 @@ fn any_mixture_of_deaths_and_orders_ends_as_acknowledged() {
     let fleet = &chaos.fleet;
     fleet.down();
     let mut starts = 0;
-    for n in 0..units {
-        let name = format!("d{n}");
+    for name in (0..units).map(|n| format!("d{n}")) {
         let diary = fleet.diary(&name);
         diary.was_alone();
-        diary.agrees_with_log(&fleet.folder_of(&name));
-        diary.agrees_with_disturbed_runs(&fleet.runs(&name));
+        let runs = fleet.runs(&name);
+        diary.agrees_with_disturbed_log(&fleet.folder_of(&name), &runs);
+        diary.agrees_with_disturbed_runs(&runs);
         let unrecorded = unrecorded(&fleet.folder_of(&name).join("runs"));
         assert_eq!(unrecorded, [""; 0], "runs of {name} without a record");
         for start in &diary.starts {

@@ -112,6 +112,30 @@ fn the_checkers_find_what_is_wrong_with_a_log() {
     }
 }
 
+#[test]
+fn lines_of_who_ended_by_itself_are_missing_only_where_the_journal_says_why() {
+    let is_content = |reason: &str, message: Value| {
+        let folder = tempfile::tempdir().unwrap();
+        write_diary(folder.path());
+        let (mut lines, mut rows) = (log(), runs());
+        // The last two of the first start.
+        lines.drain(10..12);
+        rows[0]["exit"]["reason"] = reason.into();
+        rows[0]["exit"]["message"] = message;
+        let unit = folder.path().join("a");
+        fs::create_dir_all(unit.join("log")).unwrap();
+        fs::write(unit.join("log/current"), lines.join("\n") + "\n").unwrap();
+        let diary = Diary::read(&folder.path().join("diary"), "a");
+        let check = || diary.agrees_with_disturbed_log(&unit, &rows);
+        catch_unwind(AssertUnwindSafe(check)).is_ok()
+    };
+    let given_up = json!("20 bytes of log were given up: the log could not be written");
+    assert!(!is_content("exited", Value::Null));
+    assert!(!is_content("stopped", json!("something else")));
+    assert!(is_content("keeper-lost", Value::Null));
+    assert!(is_content("stopped", given_up));
+}
+
 fn shorten(line: &mut String) {
     line.truncate(line.len() - 3);
 }
