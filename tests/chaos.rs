@@ -3,6 +3,7 @@
 mod faults;
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
@@ -236,6 +237,14 @@ fn parent(of: Process) -> Option<Process> {
         .flatten()
 }
 
+/// Folders without an exit record.
+fn unrecorded(runs: &Path) -> Vec<String> {
+    let folders = std::fs::read_dir(runs).into_iter().flatten();
+    let folders = folders.map(|entry| entry.unwrap().path());
+    let without = folders.filter(|folder| !folder.join("exit.json").exists());
+    without.map(|folder| folder.display().to_string()).collect()
+}
+
 #[test]
 fn any_mixture_of_deaths_and_orders_ends_as_acknowledged() {
     let number = |name: &str, default| std::env::var(name).map_or(default, |n| n.parse().unwrap());
@@ -264,12 +273,14 @@ fn any_mixture_of_deaths_and_orders_ends_as_acknowledged() {
     let fleet = &chaos.fleet;
     fleet.down();
     let mut starts = 0;
-    for n in 0..units {
-        let name = format!("d{n}");
+    for name in (0..units).map(|n| format!("d{n}")) {
         let diary = fleet.diary(&name);
         diary.was_alone();
-        diary.agrees_with_log(&fleet.folder_of(&name));
-        diary.agrees_with_disturbed_runs(&fleet.runs(&name));
+        let runs = fleet.runs(&name);
+        diary.agrees_with_disturbed_log(&fleet.folder_of(&name), &runs);
+        diary.agrees_with_disturbed_runs(&runs);
+        let unrecorded = unrecorded(&fleet.folder_of(&name).join("runs"));
+        assert_eq!(unrecorded, [""; 0], "runs of {name} without a record");
         for start in &diary.starts {
             assert!(!start.process.is_alive() && start.family.iter().all(|one| !one.is_alive()));
         }

@@ -60,13 +60,14 @@ fn is_content(tamper: impl FnOnce(&mut Vec<String>, &mut Vec<Value>)) -> bool {
     write_diary(folder.path());
     let (mut lines, mut rows) = (log(), runs());
     tamper(&mut lines, &mut rows);
-    fs::create_dir_all(folder.path().join("log")).unwrap();
+    let unit = folder.path().join("a");
+    fs::create_dir_all(unit.join("log")).unwrap();
     let text: String = lines.iter().map(|line| format!("{line}\n")).collect();
-    fs::write(folder.path().join("log/current"), text).unwrap();
+    fs::write(unit.join("log/current"), text).unwrap();
     let diary = Diary::read(&folder.path().join("diary"), "a");
     let check = || {
         diary.was_alone();
-        diary.agrees_with_log(folder.path());
+        diary.agrees_with_log(&unit);
         diary.agrees_with_runs(&rows);
     };
     catch_unwind(AssertUnwindSafe(check)).is_ok()
@@ -103,6 +104,70 @@ fn the_checkers_find_what_is_wrong_with_a_log() {
         !is_content(|log, _| wrong_stream(log)),
         "a line is in the wrong stream"
     );
+    for at in [0, 11, 12, 23] {
+        assert!(
+            !is_content(|log, _| shorten(&mut log[at])),
+            "line {at} is torn"
+        );
+    }
+}
+
+#[test]
+fn lines_of_who_ended_by_itself_are_missing_only_where_the_journal_says_why() {
+    let is_content = |reason: &str, message: Value| {
+        let folder = tempfile::tempdir().unwrap();
+        write_diary(folder.path());
+        let (mut lines, mut rows) = (log(), runs());
+        // The last two of the first start.
+        lines.drain(10..12);
+        rows[0]["exit"]["reason"] = reason.into();
+        rows[0]["exit"]["message"] = message;
+        let unit = folder.path().join("a");
+        fs::create_dir_all(unit.join("log")).unwrap();
+        fs::write(unit.join("log/current"), lines.join("\n") + "\n").unwrap();
+        let diary = Diary::read(&folder.path().join("diary"), "a");
+        let check = || diary.agrees_with_disturbed_log(&unit, &rows);
+        catch_unwind(AssertUnwindSafe(check)).is_ok()
+    };
+    let given_up = json!("20 bytes of log were given up: the log could not be written");
+    assert!(!is_content("exited", Value::Null));
+    assert!(!is_content("stopped", json!("something else")));
+    assert!(is_content("keeper-lost", Value::Null));
+    assert!(is_content("stopped", given_up));
+}
+
+fn shorten(line: &mut String) {
+    line.truncate(line.len() - 3);
+}
+
+#[test]
+fn only_the_last_line_of_who_was_killed_may_be_torn() {
+    let is_content = |tear: &dyn Fn(&mut Vec<String>)| {
+        let folder = tempfile::tempdir().unwrap();
+        write_diary(folder.path());
+        let path = folder.path().join("diary/a.diary");
+        let killed = fs::read_to_string(&path).unwrap().replace("exit 3\n", "");
+        fs::write(&path, killed).unwrap();
+        let mut lines = log();
+        tear(&mut lines);
+        let unit = folder.path().join("a");
+        fs::create_dir_all(unit.join("log")).unwrap();
+        fs::write(unit.join("log/current"), lines.join("\n") + "\n").unwrap();
+        let diary = Diary::read(&folder.path().join("diary"), "a");
+        catch_unwind(|| diary.agrees_with_log(&unit)).is_ok()
+    };
+    assert!(is_content(&|_| ()));
+    // The twelfth went to standard error, the eleventh to standard output.
+    assert!(is_content(&|log| shorten(&mut log[11])));
+    assert!(is_content(&|log| shorten(&mut log[10])));
+    for at in [0, 7, 12, 23] {
+        assert!(!is_content(&|log| shorten(&mut log[at])), "{at}");
+    }
+    let foreign = |log: &mut Vec<String>| {
+        shorten(&mut log[10]);
+        log[10].push('?');
+    };
+    assert!(!is_content(&foreign));
 }
 
 #[test]

@@ -78,6 +78,17 @@ impl Chaos {
         assert!(accepted.is_ok(), "{accepted:?}: {:?}", self.done);
     }
 
+    /// One of those who care for a unit dies, or the unit itself.
+    fn lose_one(&mut self, name: &str) {
+        let (who, what) = match self.dice.below(2) {
+            0 => (self.live(name), "command"),
+            _ => (self.keeper(name), "keeper"),
+        };
+        if who.is_some_and(|who| who.signal(Signal::KILL)) {
+            self.count(what);
+        }
+    }
+
     /// A unit dies while the manager can open next to nothing.
     pub(super) fn few_descriptors(&mut self, name: &str) {
         let Some(manager) = self.manager() else {
@@ -94,7 +105,7 @@ impl Chaos {
         let Ok(before) = prlimit(pid, Resource::Nofile, few(old)) else {
             return;
         };
-        self.live(name).map(|command| command.signal(Signal::KILL));
+        self.lose_one(name);
         std::thread::sleep(Duration::from_millis(WANT_MS));
         let restored = prlimit(pid, Resource::Nofile, before);
         assert!(restored.is_ok() || !manager.is_alive(), "{restored:?}");
@@ -125,7 +136,7 @@ impl Chaos {
         }
     }
 
-    /// A unit dies while the disk is full.
+    /// A unit dies while the disk is full, and now and then the manager.
     pub(super) fn full_disk(&mut self, name: &str) {
         if self.disk.is_none() {
             return;
@@ -137,9 +148,20 @@ impl Chaos {
             while file.write_all(&[0; 65_536]).is_ok() {}
             while file.write_all(&[0]).is_ok() {}
         }
-        self.live(name).map(|command| command.signal(Signal::KILL));
-        std::thread::sleep(Duration::from_millis(WANT_MS));
+        self.lose_one(name);
+        std::thread::sleep(Duration::from_millis(self.dice.below(WANT_MS)));
+        let is_manager_lost = self.dice.below(3) == 0;
+        if is_manager_lost {
+            self.count("manager");
+            self.fleet.kill_manager();
+            // One that cannot begin leaves everything as it is.
+            self.fleet.run("up --wait 0s");
+        }
         fs::remove_file(&filler).unwrap();
+        if is_manager_lost {
+            let up = self.fleet.run("up --wait 0s");
+            assert_eq!(up.code, 0, "{up}: {:?}", self.done);
+        }
     }
 }
 

@@ -190,7 +190,11 @@ impl Kept {
         if named.is_some() {
             assert!(swept.killed.is_empty(), "ended with {swept:?}: {context}");
         }
-        let text = named.or_else(|| unpublished_record(&self.folder()).map(String::into_bytes));
+        let text = named.or_else(|| {
+            unpublished_record(&self.folder())
+                .unwrap()
+                .map(String::into_bytes)
+        });
         let record = text.map(|text| match serde_json::from_slice::<ExitRecord>(&text) {
             Ok(record) => record,
             Err(error) => panic!("{error} in {text:?}: {context}"),

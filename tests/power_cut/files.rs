@@ -109,7 +109,11 @@ fn an_exit_record_is_whole_or_unknown_through_power_cuts() {
             let folder = cuts::folder();
             disk.cut(count, survives).write_to(folder.path()).unwrap();
             let named = fs::read(folder.path().join("exit.json")).ok();
-            let text = named.or_else(|| unpublished_record(folder.path()).map(String::into_bytes));
+            let text = named.or_else(|| {
+                unpublished_record(folder.path())
+                    .unwrap()
+                    .map(String::into_bytes)
+            });
             match text.map(|text| serde_json::from_slice::<ExitRecord>(&text)) {
                 Some(Ok(found)) => {
                     assert_eq!(found, record, "after {count} with {survives:?}");

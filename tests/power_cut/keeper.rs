@@ -90,7 +90,7 @@ fn look(image: &Image, truth: &ExitRecord) -> Result<Option<ExitRecord>, String>
     let folder = run_folder(state.path(), RUN);
     fs::create_dir_all(&folder).unwrap();
     let named = fs::read(folder.join("exit.json")).ok();
-    let unnamed = unpublished_record(&folder);
+    let unnamed = unpublished_record(&folder).unwrap();
     let found: Vec<_> = [named, unnamed.map(String::into_bytes)]
         .into_iter()
         .flatten()

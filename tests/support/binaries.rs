@@ -24,9 +24,22 @@ pub(crate) fn eud() -> &'static Path {
     })
 }
 
-/// Path of the diarist.
+/// Path of the diarist: beside the programs under test, if there is one.
 pub(crate) fn diarist() -> &'static str {
-    env!("CARGO_BIN_EXE_diarist")
+    static DIARIST: OnceLock<String> = OnceLock::new();
+    DIARIST.get_or_init(|| {
+        let given =
+            std::env::var_os("EUD_TESTS_BIN").map(|folder| Path::new(&folder).join("diarist"));
+        let given = given.filter(|path| path.is_file());
+        let given = given.and_then(|path| {
+            std::path::absolute(path)
+                .unwrap()
+                .into_os_string()
+                .into_string()
+                .ok()
+        });
+        given.unwrap_or_else(|| env!("CARGO_BIN_EXE_diarist").to_owned())
+    })
 }
 
 /// A copy that no build replaces under a running manager. The first process of a test run decides

@@ -38,7 +38,7 @@ cargo xtask <task>
   bench  --install                   get the other supervisors
   fuzz   [TARGET...] [--runs N | --minutes M] [--planted]
                                      any bytes for every parser of foreign input
-  torture [--minutes N] [--seed N] [--steps N] [--units N]
+  torture [--minutes N] [--seed N] [--steps N] [--units N] [--dist]
                                      random deaths and faults of real processes, checked by their own diaries";
 
 fn main() -> ExitCode {

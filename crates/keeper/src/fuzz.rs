@@ -129,5 +129,5 @@ fn stream(on_stderr: bool) -> Stream {
 /// What a run's folder says about what lives, and about its unpublished end.
 pub fn notes(run_dir: &Path) -> (Option<crate::Noted>, Option<String>) {
     let noted = crate::noted(run_dir).ok().flatten();
-    (noted, crate::unpublished_record(run_dir))
+    (noted, crate::unpublished_record(run_dir).ok().flatten())
 }

@@ -53,8 +53,14 @@ pub fn spawn_keeper(
 /// machine, died. JSON on one line. `None` when it had not come to that.
 ///
 /// Only for a run whose keeper is gone (its lock is free) and that has no `exit.json`.
-pub fn unpublished_record(run_dir: &Path) -> Option<String> {
-    let bytes = eud_sys::durable::unpublished(&run_dir.join(crate::EXIT_RECORD)).ok()?;
-    let text = String::from_utf8(bytes).ok()?;
-    (text.starts_with('{') && text.ends_with('}')).then_some(text)
+///
+/// # Errors
+/// When it cannot be told for want of descriptors or memory.
+pub fn unpublished_record(run_dir: &Path) -> io::Result<Option<String>> {
+    let bytes = match eud_sys::durable::unpublished(&run_dir.join(crate::EXIT_RECORD)) {
+        Err(error) if eud_sys::is_want(&error) => return Err(error),
+        bytes => bytes.unwrap_or_default(),
+    };
+    let text = String::from_utf8(bytes).ok();
+    Ok(text.filter(|text| text.starts_with('{') && text.ends_with('}')))
 }

@@ -30,6 +30,7 @@ mod stop;
 mod sweep;
 mod tree;
 
+use std::ffi::{OsStr, OsString};
 use std::fs::{File, TryLockError};
 use std::io::{self, Write};
 use std::os::fd::{AsFd, OwnedFd};
@@ -70,11 +71,15 @@ const FAREWELL_MS: u64 = 100;
 /// it is not, 2 when it was started by hand. As `eud-keeper --spare …`, with the connection on
 /// standard output, it waits until that tells it of its run; 0 when there never was one.
 ///
-/// Meant to be called as the C library's `main`: the standard library's own start-up would cost
-/// each daemon memory and time.
-pub fn main() -> i32 {
-    let mut args = std::env::args().skip(1);
-    let (Some(unit), Some(run), None) = (args.next(), args.next(), args.next()) else {
+/// Meant to be called as the C library's `main`, with the words that gives: the standard library's
+/// own start-up would cost each daemon memory and time.
+pub fn main(words: &[OsString]) -> i32 {
+    let text = |word: &OsString| word.clone().into_string().ok();
+    let named = match words {
+        [program, unit, run] => text(unit).zip(text(run)).map(|names| (program, names)),
+        _ => None,
+    };
+    let Some((program, (unit, run))) = named else {
         complain(
             "?",
             "?",
@@ -82,7 +87,7 @@ pub fn main() -> i32 {
         );
         return 2;
     };
-    let (unit, run, done) = match begin_with(unit.clone(), run.clone()) {
+    let (unit, run, done) = match begin_with(program, unit.clone(), run.clone()) {
         Ok(None) => return 0,
         Ok(Some(beginning)) => (
             beginning.unit.clone(),
@@ -111,12 +116,12 @@ pub(crate) struct Beginning {
 }
 
 /// `None` when there is to be no run.
-fn begin_with(unit: String, run: String) -> io::Result<Option<Beginning>> {
+fn begin_with(program: &OsStr, unit: String, run: String) -> io::Result<Option<Beginning>> {
     let (input, first) = settle_in()?;
     // Before there is a run, where this one waits for it.
     let standing = Standing::find();
     if unit == spare::FLAG {
-        return spare::wait(first, standing);
+        return spare::wait(program, first, standing);
     }
     Ok(Some(Beginning {
         unit,
@@ -271,7 +276,7 @@ fn prepare(
     } else {
         None
     };
-    let (cgroup, note) = note(&spec, standing);
+    let (cgroup, note) = note(&spec, standing).map_err(named(note::LIVE))?;
     let log = Log::new(spec.log.clone(), spec.log_max_size, spec.log_keep)?;
     Ok(Box::new(Prepared {
         spec,
@@ -288,22 +293,34 @@ fn prepare(
     }))
 }
 
-/// A control group for the run, if one can be had, and the note of it. Without a note nobody could
-/// clear up after us, so there is no group either.
-fn note(spec: &LaunchSpec, standing: io::Result<Standing>) -> (Option<Cgroup>, Option<Note>) {
-    let group = standing.as_ref().ok().and_then(|s| s.group.as_deref());
-    let cgroup = group
-        .filter(|_| spec.cgroup)
-        .and_then(|group| Cgroup::create(group, &sweep::cgroup_name(&spec.run)).ok());
-    match standing.and_then(|s| Note::create(&s, cgroup.as_ref().map(Cgroup::path))) {
-        Ok(note) => (cgroup, Some(note)),
+/// A control group for the run, if one can be had, and the note of it.
+///
+/// # Errors
+/// When the note cannot be written, say because the disk is full: what nobody could tell from what
+/// never began, should this process be killed, does not begin.
+fn note(
+    spec: &LaunchSpec,
+    standing: io::Result<Standing>,
+) -> io::Result<(Option<Cgroup>, Option<Note>)> {
+    let standing = match standing {
+        Ok(standing) => standing,
+        // Without /proc there is nothing to note, and nobody could clear up after us: no group.
         Err(error) => {
             complain(&spec.unit, &spec.run, &format!("{}: {error}", note::LIVE));
+            return Ok((None, None));
+        }
+    };
+    let cgroup = (standing.group.as_deref())
+        .filter(|_| spec.cgroup)
+        .and_then(|group| Cgroup::create(group, &sweep::cgroup_name(&spec.run)).ok());
+    match Note::create(&standing, cgroup.as_ref().map(Cgroup::path)) {
+        Ok(note) => Ok((cgroup, Some(note))),
+        Err(error) => {
             if let Some(cgroup) = cgroup {
                 // Empty as it is, it does no harm if it stays.
                 let _ = cgroup.remove();
             }
-            (None, None)
+            Err(error)
         }
     }
 }
@@ -314,7 +331,8 @@ fn never_started(spec: &LaunchSpec, first: Option<UnixStream>, why: &str) -> io:
     let mut record = Record::without_process(&spec.run, &spec.unit, spec.generation, reason);
     record.message = Some(why.to_owned());
     let json = record.to_json();
-    let mut file = Reserved::new(Path::new(EXIT_RECORD), RECORD_BYTES)?;
+    // Written at once: there is nothing to reserve.
+    let mut file = Reserved::new(Path::new(EXIT_RECORD), 0)?;
     match file.publish_new(json.as_bytes()) {
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => return Ok(()),
         other => other?,

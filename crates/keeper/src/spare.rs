@@ -101,10 +101,11 @@ pub(crate) fn spec_file(spec: &LaunchSpec) -> io::Result<File> {
 /// is gone.
 #[inline(never)]
 pub(crate) fn wait(
+    program: &OsStr,
     first: Option<UnixStream>,
     standing: io::Result<Standing>,
 ) -> io::Result<Option<Beginning>> {
-    let title = CommandLine::find();
+    let title = CommandLine::find(program);
     let first = first.ok_or_else(|| io::Error::other("a spare keeper needs a connection"))?;
     let mut buffer = [0; MESSAGE_BYTES_MAX];
     let (count, fds) = match socket::receive_with(first.as_fd(), &mut buffer) {

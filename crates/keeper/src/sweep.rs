@@ -4,7 +4,8 @@
 //! and are nobody's. This finds and kills them: by the run's control group if it had one, and by
 //! the variable `EUD_RUN_ID` that every process of the run was born with.
 //! Invariants: a process is killed only when it is proven to be of this run, through a handle that
-//! was opened before the proof; the process that sweeps never kills itself.
+//! was opened before the proof; the process that sweeps never kills itself; whom it cannot look at
+//! for want of descriptors or memory it does not take for a stranger, but gives up.
 //! Deliberately absent: what erased its environment and was in no control group. It cannot be
 //! proven to be ours.
 
@@ -50,11 +51,12 @@ impl SweepReport {
 /// lives. Blocks until two looks in a row find nothing, for at most 5 s.
 ///
 /// # Errors
-/// When the processes of this machine cannot be listed.
+/// When the processes of this machine cannot be listed, or not be looked at for want of descriptors
+/// or memory.
 pub fn sweep(run_dir: &Path, run_id: &str) -> io::Result<SweepReport> {
     let until_ms = boot_ms().saturating_add(SWEEP_MAX_MS);
     let unsure_until_ms = boot_ms().saturating_add(UNSURE_MAX_MS);
-    let group = cgroup_of(run_dir, run_id);
+    let group = cgroup_of(run_dir, run_id)?;
     let mut killed = BTreeSet::new();
     let mut survivors = BTreeSet::new();
     let mut clean_looks = 0;
@@ -93,9 +95,21 @@ pub(crate) fn cgroup_name(run_id: &str) -> String {
 }
 
 /// The run's control group, if it has one.
-pub fn cgroup_of(run_dir: &Path, run_id: &str) -> Option<Cgroup> {
-    let noted = note::noted(run_dir).ok()??;
-    Cgroup::at(&noted.cgroup?, &cgroup_name(run_id))
+///
+/// # Errors
+/// When it cannot be told for want of descriptors or memory.
+pub fn cgroup_of(run_dir: &Path, run_id: &str) -> io::Result<Option<Cgroup>> {
+    let noted = unless_in_want(note::noted(run_dir))?.flatten();
+    let path = noted.and_then(|noted| noted.cgroup);
+    Ok(path.and_then(|path| Cgroup::at(&path, &cgroup_name(run_id))))
+}
+
+/// What is told of a process or file, if anything; but a want of descriptors or memory is an error.
+fn unless_in_want<T>(told: io::Result<T>) -> io::Result<Option<T>> {
+    match told {
+        Err(error) if eud_sys::is_want(&error) => Err(error),
+        told => Ok(told.ok()),
+    }
 }
 
 fn kill_group(group: &Cgroup, killed: &mut BTreeSet<u32>) {
@@ -136,15 +150,16 @@ fn look(run_id: &str) -> io::Result<Look> {
             continue;
         }
         // A cheap look, then the proof: nearly all are strangers.
-        if !process::environment_has(pid, item.as_bytes()).unwrap_or(false) {
+        let has_item = || unless_in_want(process::environment_has(pid, item.as_bytes()));
+        if has_item()? != Some(true) {
             continue;
         }
-        let Ok(handle) = Handle::of_whoever_is(pid) else {
+        let Some(handle) = unless_in_want(Handle::of_whoever_is(pid))? else {
             continue;
         };
-        let is_proven = process::environment_has(pid, item.as_bytes()).unwrap_or(false);
-        let is_alive = process::stat(pid).is_ok_and(|stat| !stat.is_dead());
-        if is_proven && is_alive {
+        let is_proven = has_item()? == Some(true);
+        let stat = unless_in_want(process::stat(pid))?;
+        if is_proven && stat.is_some_and(|stat| !stat.is_dead()) {
             found.push((pid, handle));
         }
     }

@@ -3,7 +3,8 @@
 //! Purpose: read `exit.json`, and write it in the place of a keeper that no longer can.
 //! Invariants: a record is written here only while the unit's lock is held, and never over a
 //! readable one; a keeper takes the lock before it looks for `exit.json`, so a run that was
-//! declared dead never starts; a record that cannot be read is kept beside, as `exit.json.bad`.
+//! declared dead never starts; a record that cannot be read is kept beside, as `exit.json.bad`;
+//! what cannot be seen for want of descriptors or memory is not taken for absent or corrupt.
 //! Deliberately absent: any guess about an exit code.
 
 use std::fs::{self, File, OpenOptions, TryLockError};
@@ -38,6 +39,8 @@ pub(crate) enum ExitFile {
     Record(Box<ExitRecord>),
     /// Something that is no record of this run, or cannot be read.
     Corrupt(String),
+    /// It cannot be told now, for want of descriptors or memory.
+    Unseen(String),
 }
 
 /// Why a run could not be declared dead.
@@ -65,13 +68,21 @@ pub(crate) fn read(layout: &Layout, key: &RunKey) -> ExitFile {
     let file = match File::open(&path) {
         Ok(file) => file,
         Err(e) if e.kind() == io::ErrorKind::NotFound => return ExitFile::Absent,
-        Err(e) => return ExitFile::Corrupt(e.to_string()),
+        Err(e) => return unreadable(&e),
     };
     let mut bytes = Vec::new();
     if let Err(e) = file.take(BYTES_MAX).read_to_end(&mut bytes) {
-        return ExitFile::Corrupt(e.to_string());
+        return unreadable(&e);
     }
     parse(&bytes, key)
+}
+
+fn unreadable(error: &io::Error) -> ExitFile {
+    if eud_sys::is_want(error) {
+        ExitFile::Unseen(error.to_string())
+    } else {
+        ExitFile::Corrupt(error.to_string())
+    }
 }
 
 /// Reads the bytes of a record.
@@ -150,6 +161,10 @@ pub(crate) fn bury_locked(
     let dir = layout.run(&key.unit, &key.run);
     let (reason, message) = match read(layout, key) {
         ExitFile::Record(record) => return Ok(*record),
+        ExitFile::Unseen(why) => {
+            let what = format!("read {}", dir.join(run_file::EXIT).display());
+            return Err(BuryError::File(what, io::Error::other(why)));
+        }
         ExitFile::Corrupt(why) => {
             let path = dir.join(run_file::EXIT);
             fs::rename(&path, dir.join(run_file::EXIT_BAD))
@@ -164,8 +179,14 @@ pub(crate) fn bury_locked(
             "its keeper died without a record".to_owned(),
         ),
     };
-    let unpublished = unpublished(&dir, key);
-    let noted = eud_keeper::noted(&dir).ok().flatten();
+    let unpublished = unpublished(&dir, key)?;
+    let noted = match eud_keeper::noted(&dir) {
+        Err(e) if eud_sys::is_want(&e) => {
+            return Err(BuryError::File(format!("read in {}", dir.display()), e));
+        }
+        // What cannot be read tells nothing.
+        noted => noted.ok().flatten(),
+    };
     let killed = sweep(&dir, key, noted.as_ref())?;
     if let Some(record) = unpublished {
         write_new(layout, key, &record)?;
@@ -191,12 +212,13 @@ pub(crate) fn bury_locked(
 
 /// The record that the keeper, or a manager in its place, had written when it died, or the machine
 /// did, before it could give it its name.
-fn unpublished(dir: &Path, key: &RunKey) -> Option<ExitRecord> {
-    let text = eud_keeper::unpublished_record(dir)?;
-    match parse(text.as_bytes(), key) {
+fn unpublished(dir: &Path, key: &RunKey) -> Result<Option<ExitRecord>, BuryError> {
+    let what = || format!("read in {}", dir.display());
+    let text = eud_keeper::unpublished_record(dir).map_err(BuryError::file(what()))?;
+    Ok(text.and_then(|text| match parse(text.as_bytes(), key) {
         ExitFile::Record(record) => Some(*record),
-        ExitFile::Absent | ExitFile::Corrupt(_) => None,
-    }
+        ExitFile::Absent | ExitFile::Corrupt(_) | ExitFile::Unseen(_) => None,
+    }))
 }
 
 /// Kills what is left of a run's tree. Says how many processes that were.
@@ -355,6 +377,14 @@ mod tests {
             fs::write(&path, bytes).unwrap();
             assert_eq!(bury(&layout, &key, None).unwrap().code, None);
         }
+    }
+
+    #[test]
+    fn a_want_of_descriptors_is_no_corruption() {
+        let error = io::Error::from_raw_os_error;
+        let (want, broken) = (unreadable(&error(24)), unreadable(&error(5)));
+        assert!(matches!(want, ExitFile::Unseen(_)), "EMFILE: {want:?}");
+        assert!(matches!(broken, ExitFile::Corrupt(_)), "EIO: {broken:?}");
     }
 
     #[test]

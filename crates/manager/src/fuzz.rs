@@ -55,7 +55,7 @@ pub fn exit_record(bytes: &[u8], unit: &str, run: &str) -> Result<ExitRecord, St
     };
     match exit_file::parse(bytes, &key) {
         ExitFile::Record(record) => Ok(*record),
-        ExitFile::Corrupt(why) => Err(why),
+        ExitFile::Corrupt(why) | ExitFile::Unseen(why) => Err(why),
         ExitFile::Absent => Err("absent".to_owned()),
     }
 }

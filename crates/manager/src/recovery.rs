@@ -406,7 +406,7 @@ fn ended(layout: &Layout, key: &RunKey) -> Option<Fate> {
             record.generation = key.generation;
             Some(Fate::Ended(*record))
         }
-        ExitFile::Absent | ExitFile::Corrupt(_) => None,
+        ExitFile::Absent | ExitFile::Corrupt(_) | ExitFile::Unseen(_) => None,
     }
 }
 

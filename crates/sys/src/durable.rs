@@ -8,6 +8,8 @@ use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
+use rustix::io::Errno;
+
 /// How deep a write must reach before it counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Depth {
@@ -63,7 +65,7 @@ pub struct Reserved {
 
 impl Reserved {
     /// Reserves `len` bytes for what will become `path`. File systems that cannot reserve are no
-    /// error.
+    /// error; those that are full are.
     pub fn new(path: &Path, len: u64) -> io::Result<Self> {
         let file = OpenOptions::new()
             .write(true)
@@ -71,7 +73,12 @@ impl Reserved {
             .truncate(true)
             .mode(0o600)
             .open(temporary_of(path))?;
-        let _ = rustix::fs::fallocate(&file, rustix::fs::FallocateFlags::KEEP_SIZE, 0, len);
+        let flags = rustix::fs::FallocateFlags::KEEP_SIZE;
+        if let Err(error @ (Errno::NOSPC | Errno::DQUOT)) =
+            rustix::fs::fallocate(&file, flags, 0, len)
+        {
+            return Err(error.into());
+        }
         Ok(Self {
             path: path.to_owned(),
             file,

@@ -39,6 +39,15 @@ pub mod spawn;
 pub mod usage;
 pub mod user;
 
+/// Whether an error says only that this process, or the machine, is short of descriptors or memory.
+/// It is no answer to what was asked: a little later there may be one.
+pub fn is_want(error: &std::io::Error) -> bool {
+    let wants = [libc::EMFILE, libc::ENFILE, libc::ENOMEM];
+    error
+        .raw_os_error()
+        .is_some_and(|errno| wants.contains(&errno))
+}
+
 /// Turns a raw return value into a result, reading `errno`.
 fn check(ret: libc::c_long) -> std::io::Result<libc::c_long> {
     if ret < 0 {

@@ -7,9 +7,9 @@
 //! Deliberately absent: names and command lines as proof of identity; they are for people only.
 
 use std::collections::BTreeSet;
-use std::ffi::OsString;
+use std::ffi::{CStr, OsStr, OsString};
 use std::fs;
-use std::io;
+use std::io::{self, Read};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 
@@ -17,6 +17,9 @@ use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
 use crate::fd::{Interest, wait};
 use crate::signal::Signal;
+
+/// Longest line of a file in `/proc` about a process, in bytes: 52 numbers and a name.
+const LINE_MAX: usize = 2_048;
 
 /// A process of this boot, and no other.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -50,8 +53,17 @@ impl Stat {
 /// # Errors
 /// [`io::ErrorKind::NotFound`] when there is no such process.
 pub fn stat(pid: u32) -> io::Result<Stat> {
-    let text = fs::read(format!("/proc/{pid}/stat")).map_err(gone)?;
+    let text = read_short(&format!("/proc/{pid}/stat")).map_err(gone)?;
     parse_stat(pid, &text).ok_or_else(|| io::ErrorKind::InvalidData.into())
+}
+
+/// Reads a file of one line at once: the kernel does not say how long it is, and whoever feels for
+/// its end asks six times.
+fn read_short(path: &str) -> io::Result<Vec<u8>> {
+    let mut text = Vec::with_capacity(LINE_MAX);
+    let file = fs::File::open(path)?;
+    file.take(LINE_MAX as u64).read_to_end(&mut text)?;
+    Ok(text)
 }
 
 /// Reading a file of a process that ends meanwhile gives ESRCH.
@@ -110,6 +122,21 @@ pub fn command_line(pid: u32) -> io::Result<Vec<OsString>> {
         .collect())
 }
 
+/// The words that a process was started with. For a `main` that is called by the C library:
+/// [`std::env::args`] knows them there only with glibc.
+///
+/// # Safety
+/// `words` must be what `main` is given: `count` strings of C, which stay as they are meanwhile.
+pub unsafe fn words(count: libc::c_int, words: *const *const libc::c_char) -> Vec<OsString> {
+    let count = usize::try_from(count).unwrap_or(0);
+    let word = |at| {
+        // SAFETY: the caller's promise.
+        let word = unsafe { CStr::from_ptr(*words.add(at)) };
+        OsString::from_vec(word.to_bytes().to_vec())
+    };
+    (0..count).map(word).collect()
+}
+
 /// Where the kernel keeps the command line that `ps` shows of this process.
 #[derive(Debug)]
 pub struct CommandLine {
@@ -118,14 +145,14 @@ pub struct CommandLine {
 }
 
 impl CommandLine {
-    /// Of this process, without its first word.
+    /// Of this process, without its first word, which is `program`.
     ///
     /// # Errors
     /// When `/proc/self/stat` cannot be read.
-    pub fn find() -> io::Result<Self> {
+    pub fn find(program: &OsStr) -> io::Result<Self> {
         let text = fs::read("/proc/self/stat")?;
         let (begin, end) = parse_argument_area(&text).ok_or(io::ErrorKind::InvalidData)?;
-        let first = std::env::args_os().next().map_or(0, |word| word.len() + 1);
+        let first = program.len() + 1;
         let len = end.saturating_sub(begin).saturating_sub(first);
         Ok(Self {
             address: begin + first,

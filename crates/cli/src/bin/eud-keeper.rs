@@ -5,12 +5,19 @@
 //! millisecond at each start.
 #![no_main]
 
+use std::ffi::{c_char, c_int};
+
 /// Called by the C library.
+///
+/// # Safety
+/// With what that gives.
 #[expect(
     unsafe_code,
     reason = "the name `main` is the C library's; this binary defines it once"
 )]
 #[unsafe(no_mangle)]
-pub extern "C" fn main() -> i32 {
-    eud_keeper::main()
+pub unsafe extern "C" fn main(count: c_int, words: *const *const c_char) -> c_int {
+    // SAFETY: what the C library gives is passed on.
+    let words = unsafe { eud_sys::process::words(count, words) };
+    eud_keeper::main(&words)
 }

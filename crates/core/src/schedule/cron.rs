@@ -16,6 +16,17 @@ const HIGHEST: [&str; 6] = ["59", "59", "23", "31", "12", "6"];
 /// What the fields are called.
 const NAMES: [&str; 6] = ["second", "minute", "hour", "day", "month", "weekday"];
 
+/// Expressions with a name, and what they mean.
+const NICKNAMES: [(&str, &str); 7] = [
+    ("@yearly", "0 0 1 1 *"),
+    ("@annually", "0 0 1 1 *"),
+    ("@monthly", "0 0 1 * *"),
+    ("@weekly", "0 0 * * 0"),
+    ("@daily", "0 0 * * *"),
+    ("@midnight", "0 0 * * *"),
+    ("@hourly", "0 * * * *"),
+];
+
 /// A parsed expression.
 #[derive(Debug, Clone)]
 pub struct Cron(Box<croner::Cron>);
@@ -27,35 +38,32 @@ impl Cron {
     /// When it cannot be understood.
     pub fn parse(text: &str) -> Result<Self, Refused> {
         let refuse = |why: String| Refused::at(text, text, why);
-        if text.trim().eq_ignore_ascii_case("@reboot") {
+        let name = text.trim_ascii();
+        if name.eq_ignore_ascii_case("@reboot") {
             return Err(refuse(
                 "it is no time: it means each start of the machine".to_owned(),
             ));
         }
+        if name.starts_with('@') {
+            let is_meant = |(known, _): &&(&str, &str)| known.eq_ignore_ascii_case(name);
+            let Some((_, meaning)) = NICKNAMES.iter().find(is_meant) else {
+                let known = NICKNAMES.map(|(name, _)| name).join(" ");
+                return Err(refuse(format!("there is no `{name}`; there are {known}")));
+            };
+            return Self::parse(meaning);
+        }
         let fields: Vec<&str> = text.split_ascii_whitespace().collect();
         let count = fields.len();
-        if !text.trim_start().starts_with('@') && !matches!(count, 5 | 6) {
+        if !matches!(count, 5 | 6) {
             return Err(refuse(format!(
                 "it has {count} fields: minute hour day month weekday are five, and seconds may \
                  come first"
             )));
         }
-        // Others take an empty part for nothing at all, and then look for it until the year 5000.
-        if let Some(field) = fields.iter().find(|f| f.split(',').any(str::is_empty)) {
-            let why = format!("`{field}` has a comma with nothing beside it");
-            return Err(Refused::at(text, field, why));
-        }
-        // Words stand for numbers; they are not added to them.
-        let mixes = |part: &str| {
-            let is_word = part
-                .bytes()
-                .any(|b| b.is_ascii_alphabetic() && !b"LW".contains(&b));
-            is_word && part.starts_with(|c: char| c.is_ascii_digit())
-        };
-        let parts = |field: &&&str| field.split([',', '-', '/', '#']).any(mixes);
-        if let Some(field) = fields.iter().find(parts) {
-            let why = format!("`{field}` has a number and a word in one");
-            return Err(Refused::at(text, field, why));
+        for field in &fields {
+            if let Some(why) = nonsense(field) {
+                return Err(Refused::at(text, field, format!("`{field}` has {why}")));
+            }
         }
         let highest = HIGHEST.get(HIGHEST.len().saturating_sub(count)..);
         let plain_fields: Vec<String> = fields
@@ -63,15 +71,11 @@ impl Cron {
             .zip(highest.unwrap_or(&HIGHEST))
             .map(|(field, highest)| with_ends(field, highest))
             .collect();
-        let plain = match text.trim_start().starts_with('@') {
-            true => text.trim().to_owned(),
-            false => plain_fields.join(" "),
-        };
         let parser = CronParser::builder()
             .seconds(Seconds::Optional)
             .year(Year::Disallowed)
             .build();
-        let parsed = parser.parse(&plain);
+        let parsed = parser.parse(&plain_fields.join(" "));
         let parsed = parsed.map_err(|error| {
             let error = error.to_string();
             let error = error.trim_start_matches("Component error: ");
@@ -97,6 +101,25 @@ impl Cron {
         let begin = after.to_zoned(zone.clone());
         let found = self.0.find_next_occurrence(&begin, false).ok()?;
         Some(found.timestamp()).filter(|found| *found > after)
+    }
+}
+
+/// What others than us would take for something. Fields of which a part is empty, say, for fields
+/// that hold at no time, looked for until the year 5000.
+fn nonsense(field: &str) -> Option<&'static str> {
+    // Words stand for numbers; they are not added to them.
+    let mixes = |part: &str| {
+        let is_word = |b: u8| b.is_ascii_alphabetic() && !b"LW".contains(&b);
+        part.bytes().any(is_word) && part.starts_with(|c: char| c.is_ascii_digit())
+    };
+    if !field.is_ascii() {
+        Some("characters that no cron knows")
+    } else if field.split(',').any(str::is_empty) {
+        Some("a comma with nothing beside it")
+    } else if field.split([',', '-', '/', '#']).any(mixes) {
+        Some("a number and a word in one")
+    } else {
+        None
     }
 }
 
@@ -136,11 +159,34 @@ mod tests {
             ("* * * *", "* * * *", "4 fields"),
             ("", "", "0 fields"),
             ("@reboot", "@reboot", "is no time"),
-            ("@often", "@often", ""),
+            (
+                "@often",
+                "@often",
+                "there is no `@often`; there are @yearly",
+            ),
+            ("@daily x", "@daily x", "there is no"),
+            ("\u{a0}* * * * *", "\u{a0}*", "no cron knows"),
         ] {
             let refused = Schedule::cron(text, TimeZone::UTC).unwrap_err();
             assert!(refused.why.contains(why), "{text}: {refused}");
             assert_eq!(&text[refused.part.clone()], part, "{text}: {refused}");
+        }
+    }
+
+    #[test]
+    fn nicknames_are_known_in_any_case() {
+        let at = "2026-11-24T22:50:00Z".parse().unwrap();
+        for (name, next) in [
+            ("@yearly", "2027-01-01T00:00:00Z"),
+            ("@Annually", "2027-01-01T00:00:00Z"),
+            ("@monthly", "2026-12-01T00:00:00Z"),
+            ("@weekly", "2026-11-29T00:00:00Z"),
+            ("@DAILY", "2026-11-25T00:00:00Z"),
+            (" @midnight ", "2026-11-25T00:00:00Z"),
+            ("@hourly", "2026-11-24T23:00:00Z"),
+        ] {
+            let schedule = Schedule::cron(name, TimeZone::UTC).unwrap();
+            assert_eq!(schedule.after(at).unwrap().to_string(), next, "{name}");
         }
     }
 

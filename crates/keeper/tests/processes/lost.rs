@@ -30,7 +30,7 @@ fn the_command_dies_with_its_keeper_and_the_rest_is_swept() {
             "only the command has the death signal"
         );
         assert!(!kept.folder.join("exit.json").exists());
-        assert_eq!(eud_keeper::unpublished_record(&kept.folder), None);
+        assert_eq!(eud_keeper::unpublished_record(&kept.folder).unwrap(), None);
 
         let report = sweep(&kept.folder, &kept.run).unwrap();
         assert!(report.is_clean(), "{report:?}");
@@ -93,6 +93,19 @@ fn a_sweep_leaves_strangers_alone() {
         stranger.kill().unwrap();
         stranger.wait().unwrap();
     }
+}
+
+#[test]
+fn what_cannot_be_noted_does_not_begin() {
+    let bench = Bench::new();
+    let (run, folder) = bench.new_run();
+    std::fs::create_dir(folder.join("live")).unwrap();
+    let mut kept = bench.start_in(folder, &bench.spec(&run, &["touch", "started"]));
+    let record = kept.ended();
+    assert_eq!(record.reason, EndReason::NeverStarted);
+    let why = record.message.unwrap();
+    assert!(why.starts_with("live: "), "{why}");
+    assert!(!bench.path().join("started").exists());
 }
 
 #[test]

@@ -161,6 +161,8 @@ fn launch(context: &Arc<Context>, runtime: &tokio::runtime::Handle, job: Job) {
                     context
                         .diary
                         .error(&format!("{}: no exit record on disk: {e}", key.unit));
+                    // Nobody was started in it, and without a record it would stay for ever.
+                    let _ = fs::remove_dir_all(context.layout.run(&key.unit, &key.run));
                     exit_file::blank(&key, EndReason::SpawnFailed, message)
                 });
             let (generation, unit) = (key.generation, key.unit);
