@@ -129,6 +129,7 @@ pub enum What {
 
 /// What happened, in one sentence without a full stop.
 pub fn words(what: &What) -> String {
+    use words::rfc3339 as at;
     let because = |why: &Option<String>| why.as_deref().map_or(String::new(), |w| format!(": {w}"));
     match what {
         What::JobFired {
@@ -136,11 +137,10 @@ pub fn words(what: &What) -> String {
             trigger,
             due_ms,
         } => {
-            let (trigger, due) = (trigger.as_str(), words::rfc3339(*due_ms));
-            format!("{job} fired ({trigger}), due {due}")
+            format!("{job} fired ({}), due {}", trigger.as_str(), at(*due_ms))
         }
         What::JobSkipped { job, due_ms, why } => {
-            format!("{job} skipped {}: {why}", words::rfc3339(*due_ms))
+            format!("{job} skipped {}: {why}", at(*due_ms))
         }
         What::JobMissed {
             job,
@@ -148,14 +148,14 @@ pub fn words(what: &What) -> String {
             last_ms,
             fires,
         } => {
-            let last = words::rfc3339(*last_ms);
+            let last = at(*last_ms);
             format!("{job} missed {count} times, last {last}; made up for by {fires}")
         }
         What::JobOverdue {
             job,
             last_success_ms,
         } => {
-            let last = last_success_ms.map_or_else(|| "never".to_owned(), words::rfc3339);
+            let last = last_success_ms.map_or_else(|| "never".to_owned(), at);
             format!("{job} is overdue; last success: {last}")
         }
         What::JobEnded {
