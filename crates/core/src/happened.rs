@@ -127,6 +127,11 @@ pub enum What {
     },
 }
 
+fn overdue(job: &str, last_success_ms: Option<WallMs>) -> String {
+    let last = last_success_ms.map_or_else(|| "never".to_owned(), words::rfc3339);
+    format!("{job} is overdue; last success: {last}")
+}
+
 /// What happened, in one sentence without a full stop.
 pub fn words(what: &What) -> String {
     use words::rfc3339 as at;
@@ -154,10 +159,7 @@ pub fn words(what: &What) -> String {
         What::JobOverdue {
             job,
             last_success_ms,
-        } => {
-            let last = last_success_ms.map_or_else(|| "never".to_owned(), at);
-            format!("{job} is overdue; last success: {last}")
-        }
+        } => overdue(job, *last_success_ms),
         What::JobEnded {
             job,
             succeeded,
@@ -190,8 +192,8 @@ pub fn words(what: &What) -> String {
             broken,
             why,
         } => {
-            let outcome = if *broken { "broken" } else { "kept again" };
-            format!("{unit}: guard {guard} {outcome}: {why}")
+            let kept = if *broken { "broken" } else { "kept again" };
+            format!("{unit}: guard {guard} {kept}: {why}")
         }
         What::Watching { daemon, problem } => match problem {
             Some(problem) => format!("{daemon}: watching its paths: {problem}"),
