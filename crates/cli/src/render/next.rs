@@ -147,7 +147,7 @@ mod tests {
         ];
         assert_eq!(
             of_jobs(&all, &Screen::fixed(80)),
-            " JOB   LOCAL                           UTC                       IN\n \
+            " JOB   LOCAL                           UTC                        IN\n \
              soon  Mon 2026-11-23 16:00:00 +01:00  2026-11-23T15:00:00Z  57m 46s\n \
              late  Wed 2026-11-25 03:30:00 +01:00  2026-11-25T02:30:00Z   1d 12h\n\n \
              JOB        RUNS\n \

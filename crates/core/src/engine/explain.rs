@@ -25,8 +25,9 @@ impl Core {
                 break;
             }
             let view = self.view(&name, now)?;
-            explanation.sentences.push(self.sentence(&view, now));
-            explanation.sentences.extend(besides(&view));
+            let mut told = vec![self.sentence(&view, now)];
+            told.extend(besides(&view));
+            explanation.sentences.push(told.join(" "));
             explanation.chain.push(name.clone());
             current = view.blocked_on.first().cloned();
             if current.is_none() {
