@@ -208,7 +208,8 @@ fn look(subject: &Subject, guards: &[Guard]) -> Usage {
     let wanted = Wanted::of(guards);
     let mut usage = Usage::default();
     if wanted.memory.is_some() || wanted.cpu {
-        let group = cgroup_of(&run_dir, &key.run);
+        // Without it every process is looked at.
+        let group = cgroup_of(&run_dir, &key.run).ok().flatten();
         let mut tree = Tree::new(keeper);
         let mut is_group = false;
         if let Some((max_bytes, is_hard)) = wanted.memory {
