@@ -208,7 +208,7 @@ fn look(subject: &Subject, guards: &[Guard]) -> Usage {
     let wanted = Wanted::of(guards);
     let mut usage = Usage::default();
     if wanted.memory.is_some() || wanted.cpu {
-        // One that cannot be looked at counts for nothing now: the processes are looked at instead.
+        // Without it every process is looked at.
         let group = cgroup_of(&run_dir, &key.run).ok().flatten();
         let mut tree = Tree::new(keeper);
         let mut is_group = false;
