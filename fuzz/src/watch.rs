@@ -20,8 +20,9 @@ pub(crate) fn run(bytes: &[u8]) {
     }
     // The head is anybody's too.
     let _ = manager::watch_batch(bytes);
-    // A tenth of the inputs pays for the files.
-    if bytes.first().is_some_and(|byte| byte % 10 == 0) {
+    // Few inputs pay for the files, and those that come of them are others again.
+    let sum: usize = bytes.iter().map(|byte| usize::from(*byte)).sum();
+    if sum % 64 == 0 {
         known(bytes);
         lists(&batch);
     }

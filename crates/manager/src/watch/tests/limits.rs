@@ -147,6 +147,7 @@ fn after_events_were_lost_nothing_is_missed() {
     let mut place = Place::in_memory(1);
     place.write("old", "x");
     place.write("gone", "x");
+    fs::create_dir(place.path("many")).unwrap();
     place.begin(place.spec());
     // The engine takes nothing: the thread waits with its second batch, and reads no events.
     let folder = Folder::new(&place.layout, "a");
