@@ -17,6 +17,7 @@ mod core;
 mod env_file;
 mod exit_record;
 mod fleet;
+mod gauge;
 mod http;
 mod keeper;
 mod lines;
@@ -71,6 +72,7 @@ pub const TARGETS: &[Target] = targets! {
     log_round_trip, 2048, log_files::round_trip, "what the keeper writes and the client reads";
     log_watch, 1024, log_watch::run, "the pattern of a log probe, and the log it looks at";
     http, 2048, http::run, "answers of HTTP servers to probes, and URLs";
+    gauge, 1024, gauge::run, "answers of commands and servers to gauges";
     env_file, 1024, env_file::run, "env files and sd_notify messages";
     proc, 512, proc::run, "text of /proc and of cgroups";
     schedules, 128, schedules::run, "cron and calendar expressions";

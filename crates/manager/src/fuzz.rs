@@ -13,7 +13,7 @@ use crate::layout::Layout;
 use crate::log_watch::{LogWatch, Looked, Mark};
 use crate::watch::{known_again, records_again};
 use crate::wire::{self, Asked, Said};
-use crate::{launch, notify, probe};
+use crate::{gauge, launch, notify, probe};
 
 /// A line of a keeper, as its event's name and its text, if that event has one.
 ///
@@ -72,6 +72,31 @@ pub fn env_file(text: &str) -> Result<Vec<(String, String)>, (usize, String)> {
 /// it is no HTTP.
 pub fn http_status(head: &[u8]) -> Option<Result<u16, ()>> {
     probe::http_status(head)
+}
+
+/// Body of an answer of at most `bytes_max` bytes; `Ok(None)` while there is more to come.
+///
+/// # Errors
+/// When it is too long or torn.
+pub fn http_body(
+    answer: &[u8],
+    is_over: bool,
+    bytes_max: usize,
+) -> Result<Option<Vec<u8>>, &'static str> {
+    match probe::http_body_of(answer, is_over, bytes_max) {
+        probe::HttpBody::More => Ok(None),
+        probe::HttpBody::Whole(bytes) => Ok(Some(bytes)),
+        probe::HttpBody::TooLong => Err("too long"),
+        probe::HttpBody::Torn => Err("torn"),
+    }
+}
+
+/// The first number in a command's output, and the number at a place of a JSON document.
+///
+/// # Errors
+/// In words.
+pub fn gauge_numbers(text: &[u8], pointer: &str) -> [Result<f64, String>; 2] {
+    [gauge::first_number(text), gauge::number_at(text, pointer)]
 }
 
 /// Host and port that the probe of a URL connects to.

@@ -27,6 +27,7 @@ use crate::reaper::Reaper;
 
 pub use files::ENTRIES_MAX as GAUGE_ENTRIES_MAX;
 pub use number::JSON_BYTES_MAX as GAUGE_JSON_BYTES_MAX;
+pub(crate) use number::{at as number_at, first as first_number};
 
 /// Samples that may be under way at the same time; others wait.
 pub const SAMPLES_MAX: usize = 64;

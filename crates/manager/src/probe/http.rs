@@ -44,37 +44,56 @@ pub(crate) async fn body(text: &str, bytes_max: usize) -> Result<Vec<u8>, String
     if !(200..=299).contains(&status) {
         return Err(format!("{text} answered {status}"));
     }
-    let too_long = || format!("{text} sent more than {bytes_max} bytes");
+    let mut is_over = false;
     loop {
-        let head = head_of(&answer);
-        let need = head.as_ref().and_then(|head| Some(head.end + head.length?));
-        if need.is_some_and(|need| answer.len() >= need) {
-            break;
-        }
-        let limit = head.map_or(HEAD_BYTES_MAX, |head| head.end.saturating_add(bytes_max));
-        if answer.len() > limit || need.is_some_and(|need| need > limit) {
-            return Err(too_long());
+        match body_of(&answer, is_over, bytes_max) {
+            Body::Whole(bytes) => return Ok(bytes),
+            Body::More => {}
+            Body::TooLong => return Err(format!("{text} sent more than {bytes_max} bytes")),
+            Body::Torn => return Err(format!("{text} closed the connection before the end")),
         }
         match stream.read_buf(&mut answer).await {
-            Ok(0) if need.is_some() => {
-                return Err(format!("{text} closed the connection before the end"));
-            }
-            Ok(0) => break,
-            Ok(_) => {}
+            Ok(count) => is_over = count == 0,
             Err(e) => return Err(format!("{text}: {}", words(&e))),
         }
     }
-    let head = head_of(&answer).ok_or_else(|| format!("{text} sent no whole head"))?;
-    let end = head.length.map_or(answer.len(), |length| head.end + length);
-    let bytes = answer.get(head.end..end).unwrap_or_default();
-    if bytes.len() > bytes_max {
-        return Err(too_long());
+}
+
+/// What the bytes of an answer are worth.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Body {
+    /// There is more to come.
+    More,
+    Whole(Vec<u8>),
+    TooLong,
+    Torn,
+}
+
+/// The body in an answer, all of which is there if `is_over`.
+pub(crate) fn body_of(answer: &[u8], is_over: bool, bytes_max: usize) -> Body {
+    let Some(head) = head_of(answer) else {
+        return match (answer.len() > HEAD_BYTES_MAX, is_over) {
+            (true, _) => Body::TooLong,
+            (_, true) => Body::Torn,
+            _ => Body::More,
+        };
+    };
+    let there = answer.get(head.end..).unwrap_or_default();
+    let length = head.length.filter(|_| !head.is_chunked);
+    if length.unwrap_or(there.len()) > bytes_max {
+        return Body::TooLong;
     }
-    if head.is_chunked {
-        let whole = unchunk(bytes);
-        return whole.ok_or_else(|| format!("{text} closed the connection before the end"));
+    let whole = match length {
+        Some(length) => there.get(..length).map(<[u8]>::to_vec),
+        None if !is_over => return Body::More,
+        None if head.is_chunked => unchunk(there),
+        None => Some(there.to_vec()),
+    };
+    match whole {
+        Some(bytes) => Body::Whole(bytes),
+        None if is_over => Body::Torn,
+        None => Body::More,
     }
-    Ok(bytes.to_vec())
 }
 
 /// Asks, and reads until there is a status.
@@ -365,7 +384,11 @@ mod tests {
                 b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n8\r\n{",
                 "before the end",
             ),
-            (b"HTTP/1.1 200 OK\r\nA: b\r\n", "no whole head"),
+            (b"HTTP/1.1 200 OK\r\nA: b\r\n", "before the end"),
+            (
+                b"HTTP/1.1 200 OK\r\nContent-Length: 18446744073709551615\r\n\r\n{",
+                "more than 100 bytes",
+            ),
             (b"SSH-2.0\r\n", "does not speak HTTP"),
         ] {
             let why = fetch(answer).await.unwrap_err();

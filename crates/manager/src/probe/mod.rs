@@ -18,8 +18,8 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 pub(crate) use exec::{Surrounded, output};
-pub(crate) use http::body as http_body;
 pub(crate) use http::final_status as http_status;
+pub(crate) use http::{Body as HttpBody, body as http_body, body_of as http_body_of};
 
 /// Tests once.
 ///
