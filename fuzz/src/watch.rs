@@ -22,7 +22,7 @@ pub(crate) fn run(bytes: &[u8]) {
     let _ = manager::watch_batch(bytes);
     // Few inputs pay for the files, and those that come of them are others again.
     let sum: usize = bytes.iter().map(|byte| usize::from(*byte)).sum();
-    if sum % 64 == 0 {
+    if sum.is_multiple_of(64) {
         known(bytes);
         lists(&batch);
     }
