@@ -520,10 +520,12 @@ fn a_job_that_triggers_itself_is_paused_and_named() {
         changes(&mut s, &format!("b{n}"));
         s.exits("j", 0);
     }
+    assert_eq!(s.core.state("j"), Some(State::Waiting));
+    s.pass(4_000);
     let told = s.told();
     let why = "it seems to trigger itself: `/w/x` changed while it ran, 3 times in a row";
     assert!(
-        told.contains(&format!("j running → paused: {why}")),
+        told.contains(&format!("j waiting → paused: {why}")),
         "{told}"
     );
     s.pass(60 * MINUTE);
@@ -533,6 +535,25 @@ fn a_job_that_triggers_itself_is_paused_and_named() {
         s.told().contains("launch j"),
         "what changed last is not lost"
     );
+}
+
+#[test]
+fn changes_that_go_on_while_a_job_rests_are_not_its_own() {
+    let mut s = watching(Overlap::QueueOne);
+    changes(&mut s, "b0");
+    for n in 1..=20 {
+        if s.core.state("j") == Some(State::Starting) {
+            s.started("j");
+            s.pass(1_000);
+            changes(&mut s, &format!("b{n}"));
+            s.exits("j", 0);
+        } else {
+            s.pass(2_000);
+            changes(&mut s, &format!("b{n}"));
+        }
+    }
+    assert_ne!(s.core.state("j"), Some(State::Paused));
+    assert!(s.told().matches("launch j").count() > 10);
 }
 
 #[test]

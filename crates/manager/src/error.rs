@@ -32,7 +32,7 @@ pub enum ManagerError {
     },
     /// A second manager.
     #[error(
-        "a manager is already running for {}{}; talk to it with `eud status`, or end it with `eud shutdown`",
+        "a manager is already running for {}{}; talk to it with `eud status`, or end it with `eud down`",
         state_dir.display(),
         pid.map(|pid| format!(" (pid {pid})")).unwrap_or_default()
     )]

@@ -152,6 +152,9 @@ impl Core {
         if !is_by_hand && let Some(paused) = &slot.book.paused {
             return Some(paused.clone());
         }
+        if !is_by_hand && slot.suspect.is_some() {
+            return Some("it rests, to see whether its paths change all the same".to_owned());
+        }
         self.closed_gate(name)
             .or_else(|| self.unmet(&slot.job.only_when))
     }

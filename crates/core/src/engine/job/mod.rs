@@ -21,8 +21,9 @@
 //! it too, unless a restart was asked for, or something it needs went away: then it begins anew. A
 //! run that never started leaves it where it is.
 //!
-//! **Loop guard.** A fire brought about by changes that began during the job's own run counts; so
-//! many in a row pause the job, until it is released.
+//! **Loop guard.** A fire brought about by changes that began during the job's own run counts. After
+//! so many in a row the job rests for a moment: if changes go on meanwhile, somebody else makes
+//! them; if not, it triggers itself, and is paused until it is released.
 //!
 //! Deliberately absent: restarts. The end of a job's run is never one.
 
@@ -83,6 +84,15 @@ struct JobSlot {
     wake: Option<WallMs>,
     /// When it is, or will be, overdue.
     overdue_ms: Option<WallMs>,
+    suspect: Option<Suspect>,
+}
+
+/// It seems to trigger itself, and rests until it is clear.
+#[derive(Debug, Clone)]
+struct Suspect {
+    until_ms: WallMs,
+    rest_ms: i64,
+    why: String,
 }
 
 impl Jobs {
@@ -143,6 +153,7 @@ impl Core {
                 book,
                 wake: known.and_then(|known| known.wake),
                 overdue_ms: None,
+                suspect: known.and_then(|known| known.suspect.clone()),
             };
             self.jobs.jobs.insert(name.clone(), slot);
         }
@@ -289,6 +300,7 @@ impl Core {
         if is_armed {
             self.look_at_clock(&mut slot, now, out);
         }
+        slot.convict(now, out);
         self.give_up(&mut slot, now, out);
         self.begin_pending(&mut slot, now, out);
         slot.tend_overdue(now, out);
@@ -371,7 +383,11 @@ impl Core {
             let fires = slot.book.pending.iter().chain(active.map(|(_, fire)| fire));
             fires.map(|fire| over_at(fire, within)).min()
         });
-        let earliest = [next, overdue, give_up].into_iter().flatten().min()?;
+        let suspect = slot.suspect.as_ref().map(|suspect| suspect.until_ms);
+        let earliest = [next, overdue, give_up, suspect]
+            .into_iter()
+            .flatten()
+            .min()?;
         // One that is due already is looked at with the next tick, never in the same one.
         Some(earliest.max(now.wall_ms.saturating_add(1)))
     }
@@ -537,6 +553,7 @@ impl Core {
             return false;
         }
         slot.book.loops = 0;
+        slot.suspect = None;
         out.push(Effect::Persist(Persist::Book(slot.book.clone())));
         self.dirty.extend(self.replicas(name).to_vec());
         true

@@ -4,7 +4,7 @@
 //! with is never dealt with again, although the shell tells of it again after a crash; its paths
 //! are given up only when nobody will ask for them.
 
-use super::{JobSlot, Watching};
+use super::{JobSlot, Suspect, Watching};
 use crate::engine::Core;
 use crate::fleet::{Kind, WatchAction};
 use crate::happened::{Happened, What};
@@ -13,6 +13,9 @@ use crate::record::{Fire, Trigger};
 
 /// Batches that are remembered after they were dealt with.
 const HANDLED_MAX: usize = 64;
+
+/// A job that seems to trigger itself rests this long, and for what it takes to tell of changes.
+const REST_MS: u64 = 3_000;
 
 /// Changes that are seen this much after the end of a run may still be its own.
 const OWN_SLACK_MS: i64 = 1_000;
@@ -120,7 +123,7 @@ impl Core {
             self.jobs.jobs.insert(name.to_owned(), slot);
             return;
         }
-        self.mind_loop(name, &mut slot, &batch, now, out);
+        self.mind_loop(name, &mut slot, &batch, now);
         let fire = Fire {
             due_ms: now.wall_ms,
             trigger: Trigger::Watch,
@@ -155,20 +158,13 @@ impl Core {
     }
 
     /// Counts fires that the job brings about itself.
-    fn mind_loop(
-        &mut self,
-        name: &str,
-        slot: &mut JobSlot,
-        batch: &Batch,
-        now: Now,
-        out: &mut Vec<Effect>,
-    ) {
-        let limit = self
-            .fleet
-            .daemons
-            .get(name)
-            .and_then(|daemon| daemon.watch.as_ref())
-            .map_or(0, |watch| watch.loop_limit);
+    fn mind_loop(&mut self, name: &str, slot: &mut JobSlot, batch: &Batch, now: Now) {
+        let daemon = self.fleet.daemons.get(name);
+        let watch = daemon.and_then(|daemon| daemon.watch.as_ref());
+        let (limit, rest_ms) = watch.map_or((0, 0), |watch| {
+            let telling = watch.debounce_ms.saturating_mul(2);
+            (watch.loop_limit, telling.saturating_add(REST_MS))
+        });
         let is_own = self.replicas(name).iter().any(|lane| {
             let Some(lane) = self.slots.get(lane) else {
                 return false;
@@ -182,7 +178,9 @@ impl Core {
             present.is_some_and(|started| started <= batch.first_ms) || in_last
         });
         if !is_own {
+            // Somebody else writes there, whether or not it runs.
             slot.book.loops = 0;
+            slot.suspect = None;
             return;
         }
         slot.book.loops = slot.book.loops.saturating_add(1);
@@ -193,16 +191,34 @@ impl Core {
             "it seems to trigger itself: `{}` changed while it ran, {} times in a row",
             batch.example, slot.book.loops
         );
-        slot.book.paused = Some(why.clone());
-        let what = What::JobPaused {
-            job: name.to_owned(),
+        let rest = i64::try_from(rest_ms).unwrap_or(i64::MAX);
+        slot.suspect.get_or_insert(Suspect {
+            until_ms: now.wall_ms.saturating_add(rest),
+            rest_ms: rest,
             why,
-        };
-        slot.tell(what, now, out);
+        });
     }
 }
 
 impl JobSlot {
+    /// It has rested: nothing changed meanwhile, so nobody else does it.
+    pub(super) fn convict(&mut self, now: Now, out: &mut Vec<Effect>) {
+        // More left than it was to be: the clock was set back.
+        let is_over = |s: &mut Suspect| {
+            let left = s.until_ms.saturating_sub(now.wall_ms);
+            left <= 0 || left > s.rest_ms
+        };
+        let Some(suspect) = self.suspect.take_if(is_over) else {
+            return;
+        };
+        self.book.paused = Some(suspect.why.clone());
+        let what = What::JobPaused {
+            job: self.book.job.clone(),
+            why: suspect.why,
+        };
+        self.tell(what, now, out);
+    }
+
     fn knows(&self, batch: &str) -> bool {
         let waits = self.book.pending.iter().chain(self.book.active.values());
         let mut waiting = waits.flat_map(|fire| &fire.batches);
