@@ -406,6 +406,28 @@ fn a_stopped_job_misses_nothing_and_runs_by_hand() {
 }
 
 #[test]
+fn a_lane_that_is_stopped_alone_leaves_the_job_its_times() {
+    let mut j = with(job("j", [cron("* * * * *")]), |job| {
+        job.overlap = Overlap::Allow;
+    });
+    j.replicas = 2;
+    let mut s = Script::up([j]);
+    s.command(Command::Stop(vec!["j@1".into()]));
+    s.told();
+    s.pass(MINUTE);
+    let told = s.told();
+    assert!(
+        told.contains("launch j@2") && !told.contains("launch j@1"),
+        "{told}"
+    );
+    lives(&mut s, "j@2", 0);
+    s.command(Command::Stop(vec!["j@2".into()]));
+    s.told();
+    s.pass(60 * MINUTE);
+    s.expect("");
+}
+
+#[test]
 fn services_are_not_triggered_and_held_jobs_say_so() {
     let mut s = Script::up([daemon("web", &[]), job("j", [])]);
     s.told();

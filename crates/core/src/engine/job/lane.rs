@@ -6,10 +6,11 @@
 
 use super::{JobSlot, over_at};
 use crate::engine::Core;
+use crate::engine::slot::Slot;
 use crate::fleet::{Missed, Overlap, Unit};
 use crate::happened::What;
 use crate::io::{Effect, Now};
-use crate::record::{Fire, Trigger};
+use crate::record::{Desired, Fire, Trigger};
 
 impl Core {
     /// Lets a fire in, or makes it part of one that waits, or skips it. False when it is skipped.
@@ -26,7 +27,7 @@ impl Core {
         if by_clock(&fire) && present.any(|other| by_clock(other) && other.due_ms == fire.due_ms) {
             return true;
         }
-        let is_free = self.free_lane(slot).is_some();
+        let is_free = self.free_lane(slot, &fire).is_some();
         let room = match (fire.trigger, slot.job.missed) {
             (Trigger::Missed, Missed::RunAll { max }) => max as usize,
             _ => 0,
@@ -60,12 +61,18 @@ impl Core {
         true
     }
 
-    fn free_lane(&self, slot: &JobSlot) -> Option<Unit> {
+    /// A lane without a fire on which this one may begin: a lane may be stopped alone.
+    fn free_lane(&self, slot: &JobSlot, fire: &Fire) -> Option<Unit> {
+        let by_hand = fire.trigger == Trigger::Hand && !fire.revoked;
         let lanes = self.replicas(&slot.book.job).iter();
         let is_free = |lane: &&Unit| {
             let taken = slot.book.active.contains_key(*lane);
             let known = self.slots.get(*lane);
-            !taken && known.is_some_and(|lane| lane.run.is_none() && !lane.removed)
+            let may = |lane: &Slot| {
+                let wanted = lane.intent.desired == Desired::Up || by_hand;
+                wanted && lane.intent.hold.is_none() && lane.run.is_none() && !lane.removed
+            };
+            !taken && known.is_some_and(may)
         };
         lanes.into_iter().find(is_free).cloned()
     }
@@ -129,7 +136,7 @@ impl Core {
             if self.keeps_waiting(slot, first).is_some() {
                 return;
             }
-            let Some(lane) = self.free_lane(slot) else {
+            let Some(lane) = self.free_lane(slot, first) else {
                 return;
             };
             let fire = slot.book.pending.remove(0);
@@ -186,6 +193,24 @@ impl Core {
         }
     }
 
+    /// One lane is stopped, and others are not: what has not begun on it begins elsewhere, what a
+    /// hand began on it does not go on.
+    fn clear_lane(&mut self, unit: &str, slot: &mut JobSlot) {
+        let Some(lane) = self.slots.get_mut(unit) else {
+            return;
+        };
+        if lane.run.is_none() {
+            lane.fire = None;
+            lane.next_try_mono = None;
+            if let Some(fire) = slot.book.active.remove(unit) {
+                slot.book.pending.insert(0, fire);
+            }
+        } else if let Some(fire) = slot.book.active.get_mut(unit) {
+            fire.revoked = true;
+            lane.fire = Some(fire.clone());
+        }
+    }
+
     /// A person stopped or held it: what a hand brought about does not go on either.
     pub(crate) fn revoke_fires(&mut self, unit: &str, now: Now, out: &mut Vec<Effect>) {
         let name = crate::fleet::daemon_of(unit).to_owned();
@@ -193,16 +218,20 @@ impl Core {
             return;
         };
         let before = slot.book.clone();
-        for fire in slot.book.pending.iter_mut() {
-            fire.revoked = true;
-        }
-        for (lane, fire) in &mut slot.book.active {
-            fire.revoked = true;
-            if let Some(lane) = self.slots.get_mut(lane) {
-                lane.fire = Some(fire.clone());
+        if self.is_armed(&name) {
+            self.clear_lane(unit, &mut slot);
+        } else {
+            for fire in slot.book.pending.iter_mut() {
+                fire.revoked = true;
             }
+            for (lane, fire) in &mut slot.book.active {
+                fire.revoked = true;
+                if let Some(lane) = self.slots.get_mut(lane) {
+                    lane.fire = Some(fire.clone());
+                }
+            }
+            self.disarm(&mut slot, now, out);
         }
-        self.disarm(&mut slot, now, out);
         if slot.book != before {
             let book = slot.book.clone();
             out.push(Effect::Persist(crate::io::Persist::Book(book)));

@@ -21,9 +21,9 @@
 //! it too, unless a restart was asked for, or something it needs went away: then it begins anew. A
 //! run that never started leaves it where it is.
 //!
-//! **Loop guard.** A fire brought about by changes that began during the job's own run counts. After
-//! so many in a row the job rests for a moment: if changes go on meanwhile, somebody else makes
-//! them; if not, it triggers itself, and is paused until it is released.
+//! **Loop guard.** A fire brought about by changes that began during the job's own run counts.
+//! After so many in a row the job rests for a moment: if changes go on meanwhile, somebody else
+//! makes them; if not, it triggers itself, and is paused until it is released.
 //!
 //! Deliberately absent: restarts. The end of a job's run is never one.
 
@@ -40,6 +40,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crate::engine::Core;
+use crate::engine::slot::Slot;
 use crate::fleet::{Daemon, Job, Kind, Missed, Unit, Watch};
 use crate::happened::{Happened, What};
 use crate::io::{Accepted, Effect, Now, Persist, Refusal};
@@ -272,14 +273,14 @@ impl Core {
 
     /// Whether times and changes count.
     pub(crate) fn is_armed(&self, daemon: &str) -> bool {
-        let unit = self.replicas(daemon).first();
-        unit.and_then(|unit| self.slots.get(unit))
-            .is_some_and(|slot| {
-                slot.intent.desired == Desired::Up
-                    && slot.intent.hold.is_none()
-                    && slot.daemon.enabled
-                    && !slot.removed
-            })
+        let wanted = |slot: &Slot| {
+            slot.intent.desired == Desired::Up
+                && slot.intent.hold.is_none()
+                && slot.daemon.enabled
+                && !slot.removed
+        };
+        let mut lanes = self.replicas(daemon).iter();
+        lanes.any(|lane| self.slots.get(lane).is_some_and(wanted))
     }
 
     /// Decides about one job: its times, its fires, what is overdue.
