@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use eud_core::fleet::{Anchor, Daemon, Fleet, Kind, Overlap, When, daemon_of};
 use eud_core::happened::What;
-use eud_core::record::{Desired, EndReason, ExitRecord, Trigger, WallMs};
+use eud_core::record::{Desired, EndReason, ExitRecord, RunId, Trigger, WallMs};
 
 use crate::world::{SimRun, World};
 
@@ -143,6 +143,12 @@ impl JobChecker {
             let Some(book) = world.journal.books.get(&daemon.name) else {
                 continue;
             };
+            // Nothing is started in the place of a run whose keeper does not answer.
+            let hangs =
+                |(_, run): (&RunId, &SimRun)| run.frozen && daemon_of(&run.unit) == daemon.name;
+            if world.alive().any(hangs) {
+                continue;
+            }
             let from = book.armed_ms.map(|armed| armed.max(now - JUDGED_MS));
             let Some(from) = from.filter(|_| book.paused.is_none()) else {
                 continue;
