@@ -59,6 +59,11 @@ pub fn signal(number: i32) -> String {
 /// How a run ended: `exited with code 1`, `was killed by KILL`, `could not be started: …`.
 pub fn ending(record: &ExitRecord) -> String {
     let message = |default: &str| record.message.clone().unwrap_or_else(|| default.to_owned());
+    // Why it was stopped, when that was a failure of its own: a probe, a guard.
+    let because = || {
+        let why = record.message.as_deref();
+        why.map_or(String::new(), |why| format!(": {why}"))
+    };
     let code = match (record.code, record.signal) {
         (Some(code), _) => format!("exited with code {code}"),
         (None, Some(number)) => {
@@ -69,8 +74,8 @@ pub fn ending(record: &ExitRecord) -> String {
     };
     match record.reason {
         EndReason::Exited => code,
-        EndReason::Stopped => format!("was stopped and {code}"),
-        EndReason::StopKilled => "did not stop in its grace and was killed".to_owned(),
+        EndReason::Stopped => format!("was stopped and {code}{}", because()),
+        EndReason::StopKilled => format!("did not stop in its grace and was killed{}", because()),
         EndReason::Timeout => "ran longer than its timeout and was stopped".to_owned(),
         EndReason::SpawnFailed => {
             format!("could not be started: {}", message("reason unknown"))
@@ -116,6 +121,30 @@ mod tests {
         ] {
             assert_eq!(bytes(size), expected);
         }
+    }
+
+    #[test]
+    fn who_is_stopped_for_a_failure_is_told_for_which() {
+        let record = ExitRecord {
+            run: "r".into(),
+            unit: "u".into(),
+            generation: 1,
+            reason: EndReason::Stopped,
+            code: None,
+            signal: Some(15),
+            core: false,
+            message: Some("guard memory: 80 MB, limit 50 MB".into()),
+            pid: 1,
+            started_at_ms: 0,
+            ended_at_ms: 1,
+            max_rss_kb: 0,
+            cpu_user_us: 0,
+            cpu_system_us: 0,
+        };
+        assert_eq!(
+            ending(&record),
+            "was stopped and was killed by TERM: guard memory: 80 MB, limit 50 MB"
+        );
     }
 
     #[test]

@@ -17,6 +17,7 @@
 use std::fmt::Write as _;
 use std::fs::{self, File};
 use std::io::{self, Write};
+use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 
 use eud_sys::cgroup;
@@ -70,7 +71,7 @@ fn parse(text: &str) -> Option<Noted> {
             "boot" => value.clone_into(&mut noted.boot_id),
             "keeper" => noted.keeper = identity(value),
             "cgroup" => noted.cgroup = Some(value.into()),
-            "born" => noted.is_born = true,
+            "born" => noted.is_born = value == "1",
             "command" => noted.command = identity(value),
             _ => {}
         }
@@ -107,7 +108,11 @@ impl Standing {
 
 /// The open file of a run that begins. In the current folder.
 #[derive(Debug)]
-pub(crate) struct Note(File);
+pub(crate) struct Note {
+    file: File,
+    /// Where it is said whether the command was born.
+    born_at: u64,
+}
 
 impl Note {
     /// Notes this process and its group.
@@ -118,21 +123,25 @@ impl Note {
             // Writing to a string cannot fail.
             let _ = writeln!(text, "cgroup {}", path.display());
         }
+        text.push_str("born ");
+        let born_at = text.len() as u64;
+        text.push_str("0\n");
         let mut file = File::create(LIVE)?;
         file.write_all(text.as_bytes())?;
-        Ok(Self(file))
+        Ok(Self { file, born_at })
     }
 
     /// Notes that the command is about to execute. In the child.
     pub(crate) fn born(&self) {
-        // Without it the keeper's own note has to do.
-        let _ = (&self.0).write_all(b"born 1\n");
+        // In its own place, for the keeper may be writing at the end. Without it the keeper's own
+        // note has to do.
+        let _ = self.file.write_all_at(b"1", self.born_at);
     }
 
     /// Notes the command. Nothing more comes after from the keeper.
     pub(crate) fn finish(mut self, command: Identity) -> io::Result<()> {
         let text = format!("command {} {}\n", command.pid, command.start_ticks);
-        self.0.write_all(text.as_bytes())
+        self.file.write_all(text.as_bytes())
     }
 }
 
@@ -160,6 +169,7 @@ mod tests {
                 ..expected
             }
         );
+        assert!(!parse("boot b\nborn 0\n").unwrap().is_born);
         assert_eq!(parse("boot b"), None);
         assert_eq!(parse("keeper 1 2\n"), None);
         let odd = parse("boot b\nkeeper 1\ncommand x 4\nother\n").unwrap();
