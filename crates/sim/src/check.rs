@@ -5,12 +5,15 @@
 use std::collections::BTreeMap;
 
 use eud_core::Core;
-use eud_core::fleet::{Fleet, Kind, Unit, daemon_of};
+use eud_core::fleet::{Fleet, Kind, Overlap, Unit, daemon_of};
 use eud_core::io::{Effect, Now, Persist};
 use eud_core::record::{Desired, EndReason, Generation, RunId, Settled, Trigger};
 use eud_core::view::State;
 
 use crate::world::{Keeper, SimRun, World};
+
+/// No job is overdue earlier than this after its last success.
+const OVERDUE_MS_MIN: i64 = 60_000;
 
 /// How long news of an end may be on its way when the weather is good, in milliseconds.
 const NEWS_MS: i64 = 1_000;
@@ -32,6 +35,13 @@ pub(crate) struct Checker {
     generations: BTreeMap<Generation, RunId>,
     /// Times of restarts nobody asked for, since a person last stepped in.
     restarts: BTreeMap<Unit, Vec<u64>>,
+}
+
+/// Whether a job did not succeed for longer than the shortest grace there is.
+fn is_late(world: &World, unit: &str, now: Now) -> bool {
+    let book = world.journal.books.get(daemon_of(unit));
+    let since = book.and_then(|book| book.last_success_ms.max(book.armed_ms));
+    since.is_some_and(|since| now.wall_ms - since > OVERDUE_MS_MIN)
 }
 
 impl Checker {
@@ -183,6 +193,12 @@ impl Checker {
             .filter(|d| d.needs.iter().any(|n| n == name))
             // What a job did well stays so when it is stopped.
             .filter(|_| fleet.daemons.get(name).is_none_or(|d| d.kind != Kind::Job))
+            // A newer fire may end a run in the very moment in which what it needs ends for a
+            // reason of its own.
+            .filter(|d| {
+                let overlap = d.job.as_ref().map(|job| job.overlap);
+                overlap != Some(Overlap::KillOld)
+            })
         {
             for other in daemon.units() {
                 let Some(told) = self.told.get(&other).filter(|told| !told.ended) else {
@@ -310,7 +326,8 @@ impl Checker {
                 State::Stopped | State::Held | State::Done | State::Failed => !lives,
                 State::Waiting => !lives && !daemon.blocked_on.is_empty(),
                 State::Running => lives,
-                State::Scheduled | State::Overdue => !lives,
+                State::Scheduled => !lives,
+                State::Overdue => !lives && is_late(world, &daemon.name, now),
                 // A job may be due at this very moment.
                 State::Starting | State::Stopping | State::Backoff => daemon.kind == Kind::Job,
                 _ => false,

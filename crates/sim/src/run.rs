@@ -668,7 +668,7 @@ impl History {
             .flat_map(eud_core::fleet::Daemon::units)
             .collect();
         let unit = self.dice.pick(&units).clone();
-        match self.dice.range(0, 21) {
+        match self.dice.range(0, 22) {
             0..=2 => self.command(Command::Stop(vec![unit])),
             3..=6 => self.command(Command::Start(vec![unit])),
             7..=9 => self.command(Command::Restart(vec![unit])),
@@ -681,6 +681,7 @@ impl History {
             16 => self.jump_clock(),
             17 | 18 => self.hurt_a_keeper(),
             19 | 20 => self.command(Command::Trigger(vec![unit])),
+            21 => self.sleep(),
             _ => self.shut_down(),
         }
     }
@@ -740,6 +741,19 @@ impl History {
         } else {
             Ok(())
         }
+    }
+
+    /// The machine sleeps: time passes, and nothing happens but that timers are due.
+    fn sleep(&mut self) -> Result<(), String> {
+        let slept = self.dice.range(5_000, 4 * 3_600_000);
+        self.mono_ms += slept;
+        for Reverse((at, number, event)) in std::mem::take(&mut self.queue) {
+            let is_timer = matches!(event, Event::Tick { .. });
+            let at = if is_timer { at } else { at + slept };
+            self.queue.push(Reverse((at, number, event)));
+        }
+        self.checker.forgive_all();
+        Ok(())
     }
 
     /// A keeper is killed, or stopped for a while.
