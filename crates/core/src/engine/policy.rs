@@ -86,23 +86,34 @@ pub(crate) fn after_exit(
     Next::Retry(delay)
 }
 
+/// A delay that was multiplied so many times, capped.
+pub(crate) fn grown(initial_ms: u64, factor_percent: u32, max_ms: u64, times: u32) -> u64 {
+    let factor = u64::from(factor_percent.max(100));
+    let mut delay = initial_ms;
+    for _ in 0..times {
+        let longer = delay.saturating_mul(factor) / 100;
+        // One that does not grow never will, however many attempts there were.
+        if longer >= max_ms || longer == delay {
+            delay = longer;
+            break;
+        }
+        delay = longer;
+    }
+    delay.min(max_ms)
+}
+
 /// Delay before restart number `attempt`: none for the first, then exponential, capped, with
 /// jitter.
 fn delay_ms(policy: &Restart, attempt: u32, rng: &mut Rng) -> u64 {
     if attempt == 0 {
         return 0;
     }
-    let mut delay = policy.backoff_initial_ms;
-    for _ in 1..attempt {
-        let longer = delay.saturating_mul(u64::from(policy.backoff_factor_percent.max(100))) / 100;
-        // One that does not grow never will, however many attempts there were.
-        if longer >= policy.backoff_max_ms || longer == delay {
-            delay = longer;
-            break;
-        }
-        delay = longer;
-    }
-    let delay = delay.min(policy.backoff_max_ms);
+    let delay = grown(
+        policy.backoff_initial_ms,
+        policy.backoff_factor_percent,
+        policy.backoff_max_ms,
+        attempt - 1,
+    );
     let spread = delay.saturating_mul(u64::from(policy.backoff_jitter_percent)) / 100;
     delay - spread + rng.below(2 * spread + 1)
 }

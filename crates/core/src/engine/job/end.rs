@@ -5,7 +5,7 @@
 
 use super::JobSlot;
 use super::lane::cause;
-use crate::engine::Core;
+use crate::engine::{Core, policy};
 use crate::fleet::Retry;
 use crate::happened::What;
 use crate::io::{Effect, Now, Persist};
@@ -128,15 +128,10 @@ fn is_failure(class: ExitClass) -> bool {
 
 /// Delay before the try after this many.
 pub(super) fn delay_ms(retry: &Retry, tried: u32) -> u64 {
-    let mut delay = retry.backoff_initial_ms;
-    for _ in 0..tried {
-        let factor = u64::from(retry.backoff_factor_percent.max(100));
-        let longer = delay.saturating_mul(factor) / 100;
-        if longer >= retry.backoff_max_ms || longer == delay {
-            delay = longer;
-            break;
-        }
-        delay = longer;
-    }
-    delay.min(retry.backoff_max_ms)
+    policy::grown(
+        retry.backoff_initial_ms,
+        retry.backoff_factor_percent,
+        retry.backoff_max_ms,
+        tried,
+    )
 }
