@@ -22,6 +22,8 @@ pub(crate) struct JobChecker {
     open: BTreeSet<(String, WallMs)>,
     /// Commands that executed, by job, time and try; with the clock alone as their cause.
     executed: BTreeMap<(String, WallMs, u32), u32>,
+    /// Fires from before the clock was set: its intervals may meet their times once more.
+    met_again: BTreeSet<(String, WallMs)>,
     /// Every time at which a job was due and executed.
     times: BTreeSet<(String, WallMs)>,
 }
@@ -49,6 +51,9 @@ impl JobChecker {
         self.open.remove(&(job.clone(), fire.due_ms));
         self.times.insert((job.clone(), fire.due_ms));
         if run.stop_asked || !matches!(fire.trigger, Trigger::Schedule | Trigger::Missed) {
+            return Ok(());
+        }
+        if self.met_again.contains(&(job.clone(), fire.due_ms)) {
             return Ok(());
         }
         let key = (job.clone(), fire.due_ms, fire.attempt);
@@ -90,7 +95,9 @@ impl JobChecker {
 
     /// The clock was set, or somebody stepped in: what ran may run again.
     pub(crate) fn forgive_all(&mut self) {
-        self.executed.clear();
+        let ran = std::mem::take(&mut self.executed).into_keys();
+        self.met_again.extend(ran.map(|(job, due, _)| (job, due)));
+        self.met_again.extend(self.open.iter().cloned());
     }
 
     /// A run is asked to end: a restart, perhaps. Its fire may run again.
