@@ -14,6 +14,7 @@ mod dice;
 mod fleet;
 mod gauges;
 mod jobs;
+mod journal;
 mod reference;
 mod run;
 mod shell;

@@ -54,7 +54,7 @@ impl Reference {
                 }
                 units.iter().cloned().collect()
             }
-            Command::Signal(..) | Command::Trigger(_) | Command::Shutdown { .. } => BTreeSet::new(),
+            _ => BTreeSet::new(),
         }
     }
 

@@ -285,6 +285,12 @@ impl History {
             | Effect::WatchLog { .. }
             | Effect::Watch { .. }
             | Effect::DropBatches { .. }
+            | Effect::Fetch { .. }
+            | Effect::Deliver { .. }
+            | Effect::WatchProgress { .. }
+            | Effect::TaskOver { .. }
+            | Effect::DropTask { .. }
+            | Effect::Stored(_)
             | Effect::Happened(_)
             | Effect::Transition(_)
             | Effect::Exit => {}
@@ -395,6 +401,8 @@ impl History {
             books: journal.books.values().cloned().collect(),
             gates: journal.gates.values().cloned().collect(),
             boot_id: format!("boot {}", self.boots),
+            bus: journal.bus.bus(),
+            tasks: journal.bus.tasks(),
         };
         if self.defect.is_none() {
             self.jobs.none_lost(&self.fleet, &self.world)?;

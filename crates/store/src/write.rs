@@ -158,6 +158,7 @@ impl Store {
                     tx.prepare_cached("delete from gates where gate = ?1")?
                         .execute([gate])?;
                 }
+                _ => {}
             }
         }
         if let Some(fleet) = fleet {

@@ -50,6 +50,7 @@
 //! Deliberately absent: any step that looks at the world. What the shell does with an effect comes
 //! back as input.
 
+mod bus;
 mod command;
 mod evaluate;
 mod explain;
@@ -61,9 +62,11 @@ mod level;
 mod load;
 mod policy;
 mod probe;
+mod rule;
 mod run;
 mod show;
 mod slot;
+mod task;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -86,6 +89,8 @@ pub const LAUNCH_LIMIT_MS: u64 = 60_000;
 pub const READY_POLL_FIRST_MS: u64 = 50;
 /// Longest pause between two early readiness tests.
 pub const READY_POLL_MAX_MS: u64 = 1_000;
+/// Rounds of events and rules within one input; what is left waits for the next one.
+const REACTIONS_MAX: u32 = 32;
 /// How long past its own time limit a test may be without an answer.
 pub const PROBE_SLACK_MS: u64 = 5_000;
 
@@ -106,6 +111,9 @@ pub struct Core {
     jobs: job::Jobs,
     gauges: gauge::Gauges,
     guards: guard::Guards,
+    bus: bus::Bus,
+    tasks: task::Tasks,
+    rules: rule::Rules,
     next_generation: Generation,
     rng: Rng,
     shutting_down: bool,
@@ -128,6 +136,9 @@ impl Core {
             jobs: job::Jobs::default(),
             gauges: gauge::Gauges::default(),
             guards: guard::Guards::default(),
+            bus: bus::Bus::default(),
+            tasks: task::Tasks::default(),
+            rules: rule::Rules::default(),
             next_generation: 1,
             rng: Rng::new(seed),
             shutting_down: false,
@@ -148,6 +159,7 @@ impl Core {
 
     /// Takes note of an input and appends what is to be done, in order.
     pub fn handle(&mut self, input: Input, now: Now, out: &mut Vec<Effect>) {
+        let begun = out.len();
         match input {
             Input::Load { fleet, ticket } => self.on_load(*fleet, ticket, now, out),
             Input::Recover(recovery) => self.on_recover(*recovery, now, out),
@@ -179,6 +191,19 @@ impl Core {
                 generation,
                 usage,
             } => self.on_measured(&unit, generation, usage, now, out),
+            Input::Fetched {
+                after,
+                events,
+                upto,
+            } => self.on_fetched(after, events, upto, now, out),
+            Input::Delivered { delivery, outcome } => {
+                self.on_delivered(delivery, outcome, now, out);
+            }
+            Input::Progress {
+                unit,
+                generation,
+                progress,
+            } => self.on_progress(&unit, generation, progress, now, out),
             Input::Tick => {}
         }
         self.fire_timers(now, out);
@@ -186,6 +211,23 @@ impl Core {
         self.tend_guards(now, out);
         self.tend_jobs(now, out);
         self.settle(now, out);
+        self.react(begun, now, out);
+    }
+
+    /// What is told becomes events, which rules see; what they do may tell of more.
+    fn react(&mut self, begun: usize, now: Now, out: &mut Vec<Effect>) {
+        let mut heard = begun;
+        for _ in 0..REACTIONS_MAX {
+            self.tend_tasks(now, out);
+            self.settle(now, out);
+            let from = std::mem::replace(&mut heard, out.len());
+            self.hear(from, now, out);
+            self.tend_rules(now, out);
+            self.tend_bus(now, out);
+            if self.dirty.is_empty() && heard == out.len() {
+                break;
+            }
+        }
     }
 
     /// Monotonic time at which [`Input::Tick`] is due; `None` when nothing waits for time.
@@ -196,6 +238,9 @@ impl Core {
             self.jobs.next_timeout(),
             self.gauges.next_timeout(),
             self.guards.next_timeout(),
+            self.bus.next_timeout(),
+            self.tasks.next_timeout(),
+            self.rules.next_timeout(),
         ]
         .into_iter()
         .flatten()
