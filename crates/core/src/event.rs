@@ -6,14 +6,17 @@
 //! Deliberately absent: binary data. `data` is JSON; a text is a JSON string.
 
 pub mod catalogue;
+mod check;
 mod glob;
 
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
 
 use crate::record::WallMs;
+use crate::words;
 
 pub use glob::{matches, parse as parse_glob};
 
@@ -22,29 +25,22 @@ pub type Seq = u64;
 
 /// Longest `type`, `source`, `subject` and `id`, in bytes.
 pub const NAME_BYTES_MAX: usize = 256;
-/// Largest `data`, as JSON text, in bytes.
+/// Largest payload, as JSON text, in bytes.
 pub const DATA_BYTES_MAX: usize = 262_144;
 /// Most extension attributes of an event.
 pub const EXTENSIONS_MAX: usize = 16;
-/// Events of this many generations of rules call no more rules.
-pub const DEPTH_MAX: u32 = 8;
-/// An event may be dated this far in the future; more is refused. One day.
+/// Most events published at once.
+pub const BATCH_MAX: usize = 1_000;
+/// An event may be dated this far in the future: one day. More is refused.
 pub const FUTURE_MS_MAX: i64 = 86_400_000;
+/// Duplicates are known among this many events that others published last.
+pub const KNOWN_MAX: usize = 100_000;
 
-/// Types that begin like this are the manager's own: nobody else may publish them.
-pub const RESERVED: [&str; 12] = [
-    "daemon.",
-    "job.",
-    "gauge.",
-    "gate.",
-    "guard.",
-    "task.",
-    "pool.",
-    "rule.",
-    "subscription.",
-    "channel.",
-    "manager.",
-    "watch.",
+/// Sources that begin like this, and types that begin like these, are the manager's own.
+pub const OWN_SOURCE: &str = "eud/";
+/// See [`OWN_SOURCE`].
+pub const OWN_TYPES: [&str; 7] = [
+    "daemon.", "job.", "gauge.", "gate.", "guard.", "watch.", "manager.",
 ];
 
 /// A stored event.
@@ -59,30 +55,74 @@ pub struct Event {
     /// What sort of thing happened: `model.promoted`.
     #[serde(rename = "type")]
     pub kind: String,
-    /// What it is about: the name of a daemon, a task, a file.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    /// What it is about: the name of a daemon, a file.
     pub subject: Option<String>,
     /// When it happened, as the publisher says; when it was stored if it does not say.
     pub time_ms: WallMs,
     /// When it was stored.
     pub stored_ms: WallMs,
     /// The payload; `Null` when there is none.
-    #[serde(default, skip_serializing_if = "Value::is_null")]
     pub data: Value,
     /// URI of a schema of the payload, as the publisher says.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub dataschema: Option<String>,
-    /// Extension attributes: lower-case letters and digits.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    /// Extension attributes.
     pub extensions: BTreeMap<String, String>,
-    /// How many rules' actions lie between this and something that no rule did.
-    #[serde(default, skip_serializing_if = "is_zero")]
-    pub depth: u32,
 }
 
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde wants a reference")]
-fn is_zero(n: &u32) -> bool {
-    *n == 0
+impl Event {
+    /// The event in CloudEvents' JSON format. `sequence` is its extension for the order (as in
+    /// CloudEvents' documented extensions); `eudstored` is when it was stored.
+    pub fn to_cloudevent(&self) -> Value {
+        let mut event = json!({
+            "specversion": "1.0",
+            "id": self.id,
+            "source": self.source,
+            "type": self.kind,
+            "time": words::rfc3339(self.time_ms),
+            "sequence": self.seq.to_string(),
+            "eudstored": words::rfc3339(self.stored_ms),
+        });
+        if let Some(subject) = &self.subject {
+            event["subject"] = json!(subject);
+        }
+        if let Some(schema) = &self.dataschema {
+            event["dataschema"] = json!(schema);
+        }
+        for (name, value) in &self.extensions {
+            event[name] = json!(value);
+        }
+        if !self.data.is_null() {
+            event["datacontenttype"] = json!("application/json");
+            event["data"] = self.data.clone();
+        }
+        event
+    }
+
+    /// Digest of what an event says, by which repetitions are known: source, type, subject and
+    /// payload.
+    pub fn content(&self) -> [u8; 16] {
+        let subject = self.subject.as_deref().unwrap_or("");
+        let data = self.data.to_string();
+        digest(&[&self.source, &self.kind, subject, &data])
+    }
+}
+
+/// Digest of the pair that names an event.
+pub fn identity(source: &str, id: &str) -> [u8; 16] {
+    digest(&[source, id])
+}
+
+/// The first half of SHA-256, over texts that cannot run into one another.
+fn digest(texts: &[&str]) -> [u8; 16] {
+    let mut hasher = Sha256::new();
+    for text in texts {
+        hasher.update((text.len() as u64).to_le_bytes());
+        hasher.update(text.as_bytes());
+    }
+    let whole = hasher.finalize();
+    let mut half = [0; 16];
+    half.copy_from_slice(&whole[..16]);
+    half
 }
 
 /// An event that somebody publishes.
@@ -102,7 +142,7 @@ pub struct NewEvent {
     pub data: Value,
     /// URI of a schema of the payload.
     pub dataschema: Option<String>,
-    /// Extension attributes.
+    /// Extension attributes: lower-case letters and digits.
     pub extensions: BTreeMap<String, String>,
 }
 
@@ -111,7 +151,7 @@ pub struct NewEvent {
 pub struct Receipt {
     /// Its place in the order of all events; of the first one, for a duplicate.
     pub seq: Seq,
-    /// Its id.
+    /// Its id; of the first one, for a duplicate.
     pub id: String,
     /// An event with this `source` and `id`, or this content, was known already; nothing was
     /// stored.

@@ -10,21 +10,14 @@
 
 mod bus;
 mod gauge;
-mod pool;
-mod rule;
 mod trigger;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-pub use bus::{
-    Channel, Email, EventType, Events, From, Handler, Notice, Quiet, Severity, Subscription,
-    TaskTemplate, Tls, Via, Webhook,
-};
+pub use bus::{EventType, Events};
 pub use gauge::{
     FileMeasure, Gate, Gauge, Guard, GuardAction, Guarded, Level, Limit, Machine, Source, Value,
 };
-pub use pool::{Breaker, Delivery, Keep, Pool, ProgressFrom, PromptVia, Rate, WorkDir};
-pub use rule::{Action, Ladder, Rule, Rung};
 pub use trigger::{
     Anchor, Condition, GaugeTrigger, Job, Missed, Overlap, Retry, Watch, WatchAction, WatchEvent,
     When,
@@ -53,21 +46,6 @@ pub struct Fleet {
     /// How events are kept.
     #[serde(default)]
     pub events: Events,
-    /// Subscriptions by name.
-    #[serde(default)]
-    pub subscriptions: BTreeMap<String, Subscription>,
-    /// Webhooks of rules, by the names that their actions use.
-    #[serde(default)]
-    pub outlets: BTreeMap<String, Subscription>,
-    /// Pools by name.
-    #[serde(default)]
-    pub pools: BTreeMap<String, Pool>,
-    /// Rules, in the order of the file, which is the order in which they see an event.
-    #[serde(default)]
-    pub rules: Vec<Rule>,
-    /// Channels by name.
-    #[serde(default)]
-    pub channels: BTreeMap<String, Channel>,
 }
 
 /// What sort of unit a daemon is.
@@ -79,8 +57,6 @@ pub enum Kind {
     Service,
     /// Runs to completion when it is triggered.
     Job,
-    /// A task of a pool: it is no daemon, and never declared. See [`Pool`].
-    Task,
 }
 
 /// One declared unit.
@@ -457,18 +433,7 @@ impl Daemon {
     }
 }
 
-/// Name of the daemon a unit belongs to. A task's unit belongs to itself.
+/// Name of the daemon a unit belongs to.
 pub fn daemon_of(unit: &str) -> &str {
     unit.split_once('@').map_or(unit, |(name, _)| name)
-}
-
-/// The unit of a task: `<pool>#<id>`. It exists while the task runs.
-pub fn task_unit(pool: &str, id: u64) -> Unit {
-    format!("{pool}#{id}")
-}
-
-/// Pool and id of a task's unit; `None` for the unit of a daemon.
-pub fn task_of(unit: &str) -> Option<(&str, u64)> {
-    let (pool, id) = unit.split_once('#')?;
-    Some((pool, id.parse().ok()?))
 }

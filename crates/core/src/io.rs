@@ -9,14 +9,10 @@
 use std::sync::Arc;
 
 use crate::event::{Event, NewEvent, Receipt, Seq};
-use crate::fleet::{
-    Email, Fleet, Guard, Probe, ProgressFrom, Source, Subscription, Unit, Watch, Webhook,
-};
+use crate::fleet::{Fleet, Guard, Probe, Source, Unit, Watch};
 use crate::happened::Happened;
 use crate::record::{
-    ApprovalRow, Book, ChannelRow, DeadLetterRow, DeliveryRow, ExitClass, ExitRecord, Fire,
-    GateRow, Generation, Intent, Ledger, Message, NewTask, Outlet, PoolRow, RuleRow, RunId, RunRow,
-    SubscriptionRow, TaskId, TaskProgress, TaskRow, TaskSpec, TaskState, WallMs,
+    Book, ExitClass, ExitRecord, Fire, GateRow, Generation, Intent, Ledger, RunId, RunRow, WallMs,
 };
 use crate::view::{State, Transition};
 
@@ -103,56 +99,8 @@ pub enum Input {
         /// What was found.
         usage: Usage,
     },
-    /// Answer to [`Effect::Fetch`].
-    Fetched {
-        /// As it was asked.
-        after: Seq,
-        /// The events that are kept, in order. Fewer than asked for: there are no more, or they are
-        /// large.
-        events: Vec<Arc<Event>>,
-        /// There is nothing kept from `after` up to here but what is in `events`.
-        upto: Seq,
-    },
-    /// Answer to [`Effect::Deliver`].
-    Delivered {
-        /// As it was asked.
-        delivery: DeliveryRef,
-        /// `Err` says why in words.
-        outcome: Result<(), String>,
-    },
-    /// A task made progress. Told at most once a second for each, and once at its end.
-    Progress {
-        /// The task's unit.
-        unit: Unit,
-        /// Generation of the run.
-        generation: Generation,
-        /// All that is known by now.
-        progress: TaskProgress,
-    },
     /// Time has passed, or the wall clock was set; see [`crate::Core::next_timeout`].
     Tick,
-}
-
-/// Names one try of a delivery.
-#[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub struct DeliveryRef {
-    /// Where it goes.
-    pub outlet: Outlet,
-    /// The event.
-    pub seq: Seq,
-    /// See [`DeliveryRow::number`].
-    pub number: u64,
-    /// Which try, from 1.
-    pub attempt: u32,
-}
-
-/// Events, dead letters and tasks by their numbers, or all of them.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Numbers {
-    /// All there are.
-    All,
-    /// These.
-    These(Vec<u64>),
 }
 
 /// What a command asks for. Units are already resolved from selectors.
@@ -179,64 +127,6 @@ pub enum Command {
     Trigger(Vec<Unit>),
     /// Publish events, all or none.
     Emit(Vec<NewEvent>),
-    /// Make or change a subscription at run time.
-    Subscribe(Box<Subscription>),
-    /// End a subscription that was made at run time.
-    Unsubscribe(String),
-    /// Deliver nothing more to a subscription, or go on.
-    PauseSubscription {
-        /// Its name.
-        name: String,
-        /// Pause it; else go on.
-        pause: bool,
-    },
-    /// Let a subscription begin anew after this event.
-    Replay {
-        /// Its name.
-        name: String,
-        /// 0: from the oldest that is kept.
-        after: Seq,
-    },
-    /// Try dead letters again.
-    RetryDead(Numbers),
-    /// Forget dead letters.
-    DropDead(Numbers),
-    /// Submit a task.
-    Submit(Box<NewTask>),
-    /// Call tasks off.
-    CancelTasks {
-        /// Which; all: those that are not over.
-        which: Numbers,
-        /// Who wants it, in words.
-        by: String,
-    },
-    /// Queue tasks again that are over and did not succeed.
-    RetryTasks(Numbers),
-    /// Let no task of a pool begin, or go on.
-    PausePool {
-        /// Its name.
-        name: String,
-        /// Why; `None`: go on.
-        pause: Option<String>,
-    },
-    /// Enable or disable a rule.
-    EnableRule {
-        /// Its name.
-        name: String,
-        /// In force.
-        enabled: bool,
-    },
-    /// Let a rule forget what it remembers of its keys: counts, cooldowns, ladders.
-    ResetRule(String),
-    /// Decide about an approval.
-    Approve {
-        /// Its number.
-        id: u64,
-        /// Do it.
-        grant: bool,
-        /// Who decides, in words.
-        by: String,
-    },
     /// End the manager, in good order.
     Shutdown {
         /// Leave the daemons running under their keepers.
@@ -344,67 +234,33 @@ pub struct Recovery {
     pub gates: Vec<GateRow>,
     /// Identity of this boot of the machine; empty if unknown.
     pub boot_id: String,
-    /// Durable memory of events, subscriptions and rules.
+    /// Durable memory of events.
     pub bus: BusRecovery,
-    /// Durable memory of tasks.
-    pub tasks: TaskRecovery,
 }
 
-/// What is known of the bus at the manager's start.
+/// What is known of events at the manager's start.
 #[derive(Debug, Clone, Default)]
 pub struct BusRecovery {
-    /// The oldest event that is kept; 0: none is.
-    pub first_seq: Seq,
     /// The newest event ever; 0: there was none.
     pub last_seq: Seq,
-    /// The last events, oldest first, for the core to have at hand.
-    pub latest: Vec<Arc<Event>>,
-    /// Source and id of the last events by which duplicates are known, oldest first.
-    pub known: Vec<(Seq, String, String)>,
-    /// Subscriptions.
-    pub subscriptions: Vec<SubscriptionRow>,
-    /// Deliveries that are not over.
-    pub deliveries: Vec<DeliveryRow>,
-    /// Dead letters.
-    pub dead_letters: Vec<DeadLetterRow>,
-    /// Number of the last dead letter ever.
-    pub last_dead: u64,
-    /// Channels.
-    pub channels: Vec<ChannelRow>,
-    /// Rules.
-    pub rules: Vec<RuleRow>,
-    /// Approvals that wait.
-    pub approvals: Vec<ApprovalRow>,
-    /// Number of the last approval ever.
-    pub last_approval: u64,
+    /// The last events, oldest first, at most [`crate::event::KNOWN_MAX`]: by these duplicates are
+    /// known.
+    pub known: Vec<Known>,
 }
 
-/// What is known of tasks at the manager's start.
-#[derive(Debug, Clone, Default)]
-pub struct TaskRecovery {
-    /// Tasks that are not over, by id.
-    pub tasks: Vec<TaskRow>,
-    /// Tasks that are over and kept, by id.
-    pub over: Vec<TaskOver>,
-    /// Id of the last task ever.
-    pub last_task: TaskId,
-    /// Pools.
-    pub pools: Vec<PoolRow>,
-}
-
-/// What the core remembers of a task that is over.
+/// By what a duplicate of an event is known.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct TaskOver {
-    /// Its identity.
-    pub id: TaskId,
-    /// Name of its pool.
-    pub pool: String,
-    /// How it ended.
-    pub state: TaskState,
-    /// Its token.
-    pub token: Option<String>,
-    /// When it was over.
-    pub ended_ms: WallMs,
+pub struct Known {
+    /// The event.
+    pub seq: Seq,
+    /// Its source.
+    pub source: String,
+    /// Its id.
+    pub id: String,
+    /// Digest of its content; see [`Event::content`].
+    pub content: Option<[u8; 16]>,
+    /// When it was stored.
+    pub stored_ms: WallMs,
 }
 
 /// A run found at the manager's start.
@@ -540,43 +396,6 @@ pub enum Effect {
         /// Their names.
         batches: Vec<String>,
     },
-    /// Read events that come after this one, and answer with [`Input::Fetched`].
-    Fetch {
-        /// Events after this one.
-        after: Seq,
-        /// How many at most.
-        max: u32,
-    },
-    /// Deliver once, and answer with [`Input::Delivered`].
-    Deliver {
-        /// Names the try.
-        delivery: DeliveryRef,
-        /// What is delivered, and to where.
-        what: Parcel,
-        /// Time it may take.
-        timeout_ms: u64,
-    },
-    /// Watch the output of a task's run, and tell with [`Input::Progress`].
-    WatchProgress {
-        /// The task's unit.
-        unit: Unit,
-        /// Generation of the run.
-        generation: Generation,
-        /// What counts.
-        from: ProgressFrom,
-    },
-    /// A task is over.
-    TaskOver {
-        /// The task's unit.
-        unit: Unit,
-        /// Delete its own working folder.
-        drop_dir: bool,
-    },
-    /// Nobody will ask for a task again: delete its folder, with its logs.
-    DropTask {
-        /// The task's unit.
-        unit: Unit,
-    },
     /// An event was stored; for those who listen.
     Stored(Arc<Event>),
     /// Something happened that a person or a program may want to know.
@@ -592,37 +411,6 @@ pub enum Effect {
     Transition(Transition),
     /// Everything is down, or is to be left running: the manager may exit.
     Exit,
-}
-
-/// What a delivery brings, and how.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Parcel {
-    /// An event by HTTP.
-    Event {
-        /// Where to.
-        webhook: Webhook,
-        /// The event.
-        event: Arc<Event>,
-    },
-    /// Messages by HTTP, as JSON.
-    MessagesByHttp {
-        /// Where to.
-        webhook: Webhook,
-        /// The messages.
-        messages: Vec<Message>,
-    },
-    /// Messages on the desktop.
-    MessagesOnDesktop {
-        /// The messages.
-        messages: Vec<Message>,
-    },
-    /// Messages by mail.
-    MessagesByMail {
-        /// How.
-        email: Email,
-        /// The messages.
-        messages: Vec<Message>,
-    },
 }
 
 /// Something to make durable.
@@ -662,59 +450,13 @@ pub enum Persist {
     ForgetGate(String),
     /// An event.
     Event(Arc<Event>),
-    /// Events that nobody needs any more may go: those stored before `before_ms`, or more than
-    /// `keep_max` events old, but none after `upto`, and none that a dead letter, a delivery or an
-    /// approval that waits is about.
+    /// Events stored before this time may go, and those up to this one.
     PruneEvents {
         /// Stored before.
         before_ms: WallMs,
-        /// So many of the newest stay.
-        keep_max: u64,
-        /// None after this one.
+        /// Up to this one.
         upto: Seq,
     },
-    /// Memory of a subscription.
-    Subscription(SubscriptionRow),
-    /// The subscription is gone.
-    ForgetSubscription(String),
-    /// A delivery that is not over.
-    Delivery(DeliveryRow),
-    /// A delivery is over.
-    DeliveryOver {
-        /// Where it went.
-        outlet: Outlet,
-        /// The event.
-        seq: Seq,
-        /// See [`DeliveryRow::number`].
-        number: u64,
-    },
-    /// A dead letter.
-    DeadLetter(Box<DeadLetterRow>),
-    /// The dead letter is gone.
-    ForgetDeadLetter(u64),
-    /// Memory of a channel.
-    Channel(ChannelRow),
-    /// The channel is no longer declared.
-    ForgetChannel(String),
-    /// Memory of a rule.
-    Rule(RuleRow),
-    /// The rule is no longer declared.
-    ForgetRule(String),
-    /// A request for approval; kept when it is decided too.
-    Approval(ApprovalRow),
-    /// A task.
-    Task {
-        /// What is remembered of it.
-        row: Box<TaskRow>,
-        /// What it is to do; only with its first row.
-        spec: Option<Box<TaskSpec>>,
-    },
-    /// The task is not kept any longer.
-    ForgetTask(TaskId),
-    /// Memory of a pool.
-    Pool(PoolRow),
-    /// The pool is no longer declared.
-    ForgetPool(String),
 }
 
 /// Answer to a command.
@@ -744,17 +486,6 @@ pub struct Accepted {
     /// Events that were published.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub events: Vec<Receipt>,
-    /// Tasks that were submitted, or that change.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub tasks: Vec<TaskId>,
-    /// How many dead letters, approvals, rules or subscriptions change.
-    #[serde(default, skip_serializing_if = "is_zero")]
-    pub count: u64,
-}
-
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde wants a reference")]
-fn is_zero(n: &u64) -> bool {
-    *n == 0
 }
 
 /// Why a command was refused.
@@ -804,21 +535,11 @@ pub enum Refusal {
     },
     /// The manager is shutting down.
     ShuttingDown,
-    /// There is no such thing.
-    Unknown {
-        /// What it would be: `task`, `pool`, `rule`, `subscription`, `approval`, `dead letter`.
-        what: String,
-        /// As given.
-        name: String,
-    },
-    /// It is not as it must be, or not possible now.
-    Invalid {
-        /// In words: what, and what to do.
-        why: String,
-    },
-    /// There is no room.
-    Full {
-        /// In words: what is full, how full, and what to do.
+    /// An event is not as it must be. None of those published with it was stored.
+    BadEvent {
+        /// Which of them, from 0.
+        index: usize,
+        /// In words: which attribute, and why.
         why: String,
     },
 }

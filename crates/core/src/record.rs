@@ -4,15 +4,6 @@
 //! Invariants: a run has exactly one [`ExitRecord`]; an exit code that nobody saw is `None`, never
 //! a guess.
 
-mod bus;
-mod task;
-
-pub use bus::{
-    ApprovalRow, AttemptError, ChannelRow, DeadLetterRow, DeliveryRow, Message, Outlet, RuleKey,
-    RuleRow, SubscriptionRow, Verdict,
-};
-pub use task::{NewTask, PoolRow, TaskId, TaskOrigin, TaskProgress, TaskRow, TaskSpec, TaskState};
-
 use serde::{Deserialize, Serialize};
 
 use crate::fleet::Unit;
@@ -194,9 +185,6 @@ pub struct Fire {
     pub retry_at_ms: Option<WallMs>,
     /// Batches of changed paths that it is about, as the shell named them.
     pub batches: Vec<String>,
-    /// Events that it is about, by their place in the order of all.
-    #[serde(default)]
-    pub events: Vec<u64>,
     /// A person stopped the job since: what a hand brought about does not go on either.
     #[serde(default)]
     pub revoked: bool,
@@ -219,8 +207,6 @@ pub enum Trigger {
     Watch,
     /// A gauge came to a level.
     Gauge,
-    /// An event, by a subscription or a rule.
-    Event,
 }
 
 impl Trigger {
@@ -233,7 +219,6 @@ impl Trigger {
             Self::Start => "start",
             Self::Watch => "watch",
             Self::Gauge => "gauge",
-            Self::Event => "event",
         }
     }
 }

@@ -5,11 +5,7 @@
 //! Invariants: each unit is in exactly one [`State`], so the counts of a [`Summary`] sum to its
 //! total.
 
-mod bus;
-
 use std::collections::BTreeMap;
-
-pub use bus::{BusView, ChannelView, PoolView, RuleTrial, RuleView, SubscriptionView};
 
 use serde::{Deserialize, Serialize};
 

@@ -222,12 +222,7 @@ impl Hands {
                 self.watches.drop_batches(&daemon, batches);
             }
             Effect::Sample { .. } | Effect::Measure { .. } => self.observe(core, effect),
-            Effect::Fetch { .. }
-            | Effect::Deliver { .. }
-            | Effect::WatchProgress { .. }
-            | Effect::TaskOver { .. }
-            | Effect::DropTask { .. }
-            | Effect::Stored(_) => {}
+            Effect::Stored(_) => {}
             Effect::Happened(happened) => self.happened(&happened),
             Effect::Reply { ticket, reply } => self.reply(ticket, reply),
             Effect::Transition(transition) => self.transition(transition),

@@ -11,10 +11,10 @@
 
 mod check;
 mod dice;
+mod events;
 mod fleet;
 mod gauges;
 mod jobs;
-mod journal;
 mod reference;
 mod run;
 mod shell;

@@ -54,7 +54,10 @@ impl Reference {
                 }
                 units.iter().cloned().collect()
             }
-            _ => BTreeSet::new(),
+            Command::Signal(..)
+            | Command::Trigger(_)
+            | Command::Emit(_)
+            | Command::Shutdown { .. } => BTreeSet::new(),
         }
     }
 

@@ -13,6 +13,7 @@ use eud_core::record::{EndReason, Fire, Generation, RunId, RunRow};
 use eud_core::view::State;
 
 use crate::check::{Checker, Told};
+use crate::events;
 use crate::jobs::JobChecker;
 use crate::run::{Event, History};
 use crate::world::{Keeper, SimRun};
@@ -285,11 +286,6 @@ impl History {
             | Effect::WatchLog { .. }
             | Effect::Watch { .. }
             | Effect::DropBatches { .. }
-            | Effect::Fetch { .. }
-            | Effect::Deliver { .. }
-            | Effect::WatchProgress { .. }
-            | Effect::TaskOver { .. }
-            | Effect::DropTask { .. }
             | Effect::Stored(_)
             | Effect::Happened(_)
             | Effect::Transition(_)
@@ -401,8 +397,7 @@ impl History {
             books: journal.books.values().cloned().collect(),
             gates: journal.gates.values().cloned().collect(),
             boot_id: format!("boot {}", self.boots),
-            bus: journal.bus.bus(),
-            tasks: journal.bus.tasks(),
+            bus: events::recovered(&journal.events),
         };
         if self.defect.is_none() {
             self.jobs.none_lost(&self.fleet, &self.world)?;

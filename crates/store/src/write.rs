@@ -158,7 +158,7 @@ impl Store {
                     tx.prepare_cached("delete from gates where gate = ?1")?
                         .execute([gate])?;
                 }
-                _ => {}
+                Persist::Event(_) | Persist::PruneEvents { .. } => {}
             }
         }
         if let Some(fleet) = fleet {

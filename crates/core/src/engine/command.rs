@@ -11,11 +11,6 @@ use crate::io::{Accepted, Command, Effect, Now, Persist, Refusal, Reply, Ticket}
 use crate::planted::Planted;
 use crate::record::{Desired, Settled};
 
-/// The manager stays.
-fn stays(accepted: Accepted) -> (Accepted, bool) {
-    (accepted, false)
-}
-
 impl Core {
     pub(crate) fn on_command(
         &mut self,
@@ -35,20 +30,7 @@ impl Core {
             Command::Hold(units, reason) => self.hold(&units, &reason, now, out),
             Command::Release(units) => self.release(&units, now, out),
             Command::Trigger(units) => self.trigger(&units, now, out),
-            Command::Emit(_)
-            | Command::Subscribe(_)
-            | Command::Unsubscribe(_)
-            | Command::PauseSubscription { .. }
-            | Command::Replay { .. }
-            | Command::RetryDead(_)
-            | Command::DropDead(_) => self.on_bus_command(command, now, out).map(stays),
-            Command::Submit(_)
-            | Command::CancelTasks { .. }
-            | Command::RetryTasks(_)
-            | Command::PausePool { .. } => self.on_task_command(command, now, out).map(stays),
-            Command::EnableRule { .. } | Command::ResetRule(_) | Command::Approve { .. } => {
-                self.on_rule_command(command, now, out).map(stays)
-            }
+            Command::Emit(events) => self.emit(events, now, out).map(|done| (done, false)),
         };
         let leaving = matches!(&done, Ok((_, true)));
         let reply = match done {

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use crate::engine::slot::{Run, Slot};
 use crate::engine::{Core, LAUNCH_LIMIT_MS};
-use crate::fleet::{Daemon, Fleet, Kind, Unit, daemon_of};
+use crate::fleet::{Daemon, Fleet, Unit, daemon_of};
 use crate::io::{Accepted, Effect, Fate, Now, Persist, RecoveredRun, Recovery, Reply, Ticket};
 use crate::planted::Planted;
 use crate::record::{Desired, Generation, Ledger, Settled};
@@ -33,8 +33,7 @@ impl Core {
             }
         }
         for (unit, slot) in &mut self.slots {
-            let is_task = slot.daemon.kind == Kind::Task;
-            if !declared.contains_key(unit) && !slot.removed && !is_task {
+            if !declared.contains_key(unit) && !slot.removed {
                 slot.removed = true;
                 accepted.removed.push(unit.clone());
             }
@@ -52,9 +51,7 @@ impl Core {
         self.reindex();
         self.load_gauges(now, out);
         self.load_jobs(now, out);
-        self.load_tasks(now, out);
-        self.load_bus(now, out);
-        self.load_rules(now, out);
+        self.load_bus(now);
         if self.up_called {
             self.apply_profile(now, &mut accepted, out);
         }
@@ -156,14 +153,8 @@ impl Core {
             }
         }
         self.recover_gauges(recovery.gates, now, out);
+        self.recover_bus(recovery.bus, now, out);
         self.recover_jobs(recovery.books, recovery.boot_id, now, out);
-        self.recover_tasks(recovery.tasks, now, out);
-        let mut bus = recovery.bus;
-        let rules = std::mem::take(&mut bus.rules);
-        let approvals = std::mem::take(&mut bus.approvals);
-        let last_approval = bus.last_approval;
-        self.recover_bus(bus, now, out);
-        self.recover_rules(rules, approvals, last_approval, now, out);
         self.recover_ledgers(recovery.ledgers, now);
         self.recover_runs(recovery.runs, now, out);
         for slot in self.slots.values_mut() {

@@ -43,6 +43,8 @@
 //! **Guards.** A run is measured while it executes. A limit that is broken for its time is told,
 //! and makes the unit `degraded`, restarts it like a failed liveness, or holds it; see `guard`.
 //!
+//! **Events.** Whatever is told becomes an event, in the same batch; see `bus`.
+//!
 //! **Evaluation.** [`Core::handle`] notes what an input changes and marks units as dirty;
 //! `evaluate` brings each dirty unit one step forward and marks those that look at it. There is no
 //! recursion, and every unit has at most one timer, the earliest of its deadlines.
@@ -62,11 +64,9 @@ mod level;
 mod load;
 mod policy;
 mod probe;
-mod rule;
 mod run;
 mod show;
 mod slot;
-mod task;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -89,8 +89,6 @@ pub const LAUNCH_LIMIT_MS: u64 = 60_000;
 pub const READY_POLL_FIRST_MS: u64 = 50;
 /// Longest pause between two early readiness tests.
 pub const READY_POLL_MAX_MS: u64 = 1_000;
-/// Rounds of events and rules within one input; what is left waits for the next one.
-const REACTIONS_MAX: u32 = 32;
 /// How long past its own time limit a test may be without an answer.
 pub const PROBE_SLACK_MS: u64 = 5_000;
 
@@ -112,8 +110,6 @@ pub struct Core {
     gauges: gauge::Gauges,
     guards: guard::Guards,
     bus: bus::Bus,
-    tasks: task::Tasks,
-    rules: rule::Rules,
     next_generation: Generation,
     rng: Rng,
     shutting_down: bool,
@@ -137,8 +133,6 @@ impl Core {
             gauges: gauge::Gauges::default(),
             guards: guard::Guards::default(),
             bus: bus::Bus::default(),
-            tasks: task::Tasks::default(),
-            rules: rule::Rules::default(),
             next_generation: 1,
             rng: Rng::new(seed),
             shutting_down: false,
@@ -191,19 +185,6 @@ impl Core {
                 generation,
                 usage,
             } => self.on_measured(&unit, generation, usage, now, out),
-            Input::Fetched {
-                after,
-                events,
-                upto,
-            } => self.on_fetched(after, events, upto, now, out),
-            Input::Delivered { delivery, outcome } => {
-                self.on_delivered(delivery, outcome, now, out);
-            }
-            Input::Progress {
-                unit,
-                generation,
-                progress,
-            } => self.on_progress(&unit, generation, progress, now, out),
             Input::Tick => {}
         }
         self.fire_timers(now, out);
@@ -211,23 +192,7 @@ impl Core {
         self.tend_guards(now, out);
         self.tend_jobs(now, out);
         self.settle(now, out);
-        self.react(begun, now, out);
-    }
-
-    /// What is told becomes events, which rules see; what they do may tell of more.
-    fn react(&mut self, begun: usize, now: Now, out: &mut Vec<Effect>) {
-        let mut heard = begun;
-        for _ in 0..REACTIONS_MAX {
-            self.tend_tasks(now, out);
-            self.settle(now, out);
-            let from = std::mem::replace(&mut heard, out.len());
-            self.hear(from, now, out);
-            self.tend_rules(now, out);
-            self.tend_bus(now, out);
-            if self.dirty.is_empty() && heard == out.len() {
-                break;
-            }
-        }
+        self.hear(begun, now, out);
     }
 
     /// Monotonic time at which [`Input::Tick`] is due; `None` when nothing waits for time.
@@ -239,8 +204,6 @@ impl Core {
             self.gauges.next_timeout(),
             self.guards.next_timeout(),
             self.bus.next_timeout(),
-            self.tasks.next_timeout(),
-            self.rules.next_timeout(),
         ]
         .into_iter()
         .flatten()

@@ -316,6 +316,8 @@ fn line(effect: &Effect) -> Option<String> {
         Effect::DropBatches { daemon, batches } => {
             Some(format!("drop {} of {daemon}", batches.join(", ")))
         }
-        _ => None,
+        Effect::Persist(_) | Effect::Stored(_) | Effect::Probe { .. } | Effect::Reply { .. } => {
+            None
+        }
     }
 }
