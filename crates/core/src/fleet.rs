@@ -8,13 +8,11 @@
 //! Deliberately absent: secrets' values. A secret is a reference ([`EnvValue`]) until the moment of
 //! launch.
 
-mod bus;
 mod gauge;
 mod trigger;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-pub use bus::{EventType, Events};
 pub use gauge::{
     FileMeasure, Gate, Gauge, Guard, GuardAction, Guarded, Level, Limit, Machine, Source, Value,
 };
@@ -43,9 +41,6 @@ pub struct Fleet {
     /// Gates by name.
     #[serde(default)]
     pub gates: BTreeMap<String, Gate>,
-    /// How events are kept.
-    #[serde(default)]
-    pub events: Events,
 }
 
 /// What sort of unit a daemon is.

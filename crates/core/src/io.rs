@@ -6,9 +6,6 @@
 //! and every answer carries it back; the core ignores answers to generations it has left behind.
 //! Deliberately absent: anything asynchronous, any handle, any clock.
 
-use std::sync::Arc;
-
-use crate::event::{Event, NewEvent, Receipt, Seq};
 use crate::fleet::{Fleet, Guard, Probe, Source, Unit, Watch};
 use crate::happened::Happened;
 use crate::record::{
@@ -125,8 +122,6 @@ pub enum Command {
     Release(Vec<Unit>),
     /// Fire these jobs now.
     Trigger(Vec<Unit>),
-    /// Publish events, all or none.
-    Emit(Vec<NewEvent>),
     /// End the manager, in good order.
     Shutdown {
         /// Leave the daemons running under their keepers.
@@ -234,33 +229,6 @@ pub struct Recovery {
     pub gates: Vec<GateRow>,
     /// Identity of this boot of the machine; empty if unknown.
     pub boot_id: String,
-    /// Durable memory of events.
-    pub bus: BusRecovery,
-}
-
-/// What is known of events at the manager's start.
-#[derive(Debug, Clone, Default)]
-pub struct BusRecovery {
-    /// The newest event ever; 0: there was none.
-    pub last_seq: Seq,
-    /// The last events, oldest first, at most [`crate::event::KNOWN_MAX`]: by these duplicates are
-    /// known.
-    pub known: Vec<Known>,
-}
-
-/// By what a duplicate of an event is known.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Known {
-    /// The event.
-    pub seq: Seq,
-    /// Its source.
-    pub source: String,
-    /// Its id.
-    pub id: String,
-    /// Digest of its content; see [`Event::content`].
-    pub content: Option<[u8; 16]>,
-    /// When it was stored.
-    pub stored_ms: WallMs,
 }
 
 /// A run found at the manager's start.
@@ -396,8 +364,6 @@ pub enum Effect {
         /// Their names.
         batches: Vec<String>,
     },
-    /// An event was stored; for those who listen.
-    Stored(Arc<Event>),
     /// Something happened that a person or a program may want to know.
     Happened(Happened),
     /// Answer a command.
@@ -448,15 +414,6 @@ pub enum Persist {
     Gate(GateRow),
     /// The gate is no longer declared.
     ForgetGate(String),
-    /// An event.
-    Event(Arc<Event>),
-    /// Events stored before this time may go, and those up to this one.
-    PruneEvents {
-        /// Stored before.
-        before_ms: WallMs,
-        /// Up to this one.
-        upto: Seq,
-    },
 }
 
 /// Answer to a command.
@@ -483,9 +440,6 @@ pub struct Accepted {
     pub added: Vec<Unit>,
     /// Things a person should know.
     pub warnings: Vec<String>,
-    /// Events that were published.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub events: Vec<Receipt>,
 }
 
 /// Why a command was refused.
@@ -535,11 +489,4 @@ pub enum Refusal {
     },
     /// The manager is shutting down.
     ShuttingDown,
-    /// An event is not as it must be. None of those published with it was stored.
-    BadEvent {
-        /// Which of them, from 0.
-        index: usize,
-        /// In words: which attribute, and why.
-        why: String,
-    },
 }

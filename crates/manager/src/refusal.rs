@@ -25,7 +25,6 @@ pub(crate) fn words(refusal: &Refusal) -> String {
         Refusal::NotAJob { unit } => {
             format!("`{unit}` is a service and is not triggered; start it with `eud start {unit}`")
         }
-        Refusal::BadEvent { index, why } => format!("event {index}: {why}"),
         Refusal::ShuttingDown => "the manager is shutting down".to_owned(),
     }
 }

@@ -11,7 +11,6 @@
 
 mod check;
 mod dice;
-mod events;
 mod fleet;
 mod gauges;
 mod jobs;

@@ -54,10 +54,7 @@ impl Reference {
                 }
                 units.iter().cloned().collect()
             }
-            Command::Signal(..)
-            | Command::Trigger(_)
-            | Command::Emit(_)
-            | Command::Shutdown { .. } => BTreeSet::new(),
+            Command::Signal(..) | Command::Trigger(_) | Command::Shutdown { .. } => BTreeSet::new(),
         }
     }
 

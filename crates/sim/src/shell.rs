@@ -13,7 +13,6 @@ use eud_core::record::{EndReason, Fire, Generation, RunId, RunRow};
 use eud_core::view::State;
 
 use crate::check::{Checker, Told};
-use crate::events;
 use crate::jobs::JobChecker;
 use crate::run::{Event, History};
 use crate::world::{Keeper, SimRun};
@@ -286,7 +285,6 @@ impl History {
             | Effect::WatchLog { .. }
             | Effect::Watch { .. }
             | Effect::DropBatches { .. }
-            | Effect::Stored(_)
             | Effect::Happened(_)
             | Effect::Transition(_)
             | Effect::Exit => {}
@@ -397,7 +395,6 @@ impl History {
             books: journal.books.values().cloned().collect(),
             gates: journal.gates.values().cloned().collect(),
             boot_id: format!("boot {}", self.boots),
-            bus: events::recovered(&journal.events),
         };
         if self.defect.is_none() {
             self.jobs.none_lost(&self.fleet, &self.world)?;

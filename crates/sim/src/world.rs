@@ -5,9 +5,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use std::sync::Arc;
-
-use eud_core::event::{Event, Seq};
 use eud_core::fleet::Unit;
 use eud_core::io::Persist;
 use eud_core::record::{
@@ -77,7 +74,6 @@ pub(crate) struct Journal {
     pub(crate) profile: Option<String>,
     pub(crate) books: BTreeMap<String, Book>,
     pub(crate) gates: BTreeMap<String, GateRow>,
-    pub(crate) events: BTreeMap<Seq, Arc<Event>>,
     pub(crate) next_generation: Generation,
 }
 
@@ -90,7 +86,6 @@ enum Undo {
     Profile(Option<String>),
     Book(String, Option<Book>),
     Gate(String, Option<GateRow>),
-    Event(Seq, Option<Arc<Event>>),
 }
 
 impl Journal {
@@ -150,23 +145,7 @@ impl Journal {
                 vec![Undo::Gate(row.gate.clone(), old)]
             }
             Persist::ForgetGate(gate) => vec![Undo::Gate(gate.clone(), self.gates.remove(gate))],
-            Persist::Event(event) => {
-                let old = self.events.insert(event.seq, Arc::clone(event));
-                vec![Undo::Event(event.seq, old)]
-            }
-            Persist::PruneEvents { before_ms, upto } => self.prune(*before_ms, *upto),
         }
-    }
-
-    fn prune(&mut self, before_ms: WallMs, upto: Seq) -> Vec<Undo> {
-        let newest = self.events.keys().next_back().copied();
-        let goes = |event: &&Arc<Event>| {
-            let is_old = event.stored_ms < before_ms || event.seq <= upto;
-            is_old && Some(event.seq) != newest
-        };
-        let gone: Vec<Arc<Event>> = self.events.values().filter(goes).cloned().collect();
-        let remove = |event: Arc<Event>| Undo::Event(event.seq, self.events.remove(&event.seq));
-        gone.into_iter().map(remove).collect()
     }
 
     fn undo_run(&self, run: &RunId) -> Undo {
@@ -193,7 +172,6 @@ impl Journal {
             }
             Undo::Book(job, old) => put(&mut self.books, job, old),
             Undo::Gate(gate, old) => put(&mut self.gates, gate, old),
-            Undo::Event(seq, old) => put(&mut self.events, seq, old),
             Undo::Profile(old) => self.profile = old,
         }
     }

@@ -158,7 +158,6 @@ impl Store {
                     tx.prepare_cached("delete from gates where gate = ?1")?
                         .execute([gate])?;
                 }
-                Persist::Event(_) | Persist::PruneEvents { .. } => {}
             }
         }
         if let Some(fleet) = fleet {

@@ -51,7 +51,6 @@ impl Core {
         self.reindex();
         self.load_gauges(now, out);
         self.load_jobs(now, out);
-        self.load_bus(now);
         if self.up_called {
             self.apply_profile(now, &mut accepted, out);
         }
@@ -153,7 +152,6 @@ impl Core {
             }
         }
         self.recover_gauges(recovery.gates, now, out);
-        self.recover_bus(recovery.bus, now, out);
         self.recover_jobs(recovery.books, recovery.boot_id, now, out);
         self.recover_ledgers(recovery.ledgers, now);
         self.recover_runs(recovery.runs, now, out);
