@@ -34,7 +34,7 @@ pub(crate) struct Checker {
     pub(crate) told: BTreeMap<Unit, Told>,
     generations: BTreeMap<Generation, RunId>,
     /// Times of restarts nobody asked for, since a person last stepped in.
-    restarts: BTreeMap<Unit, Vec<u64>>,
+    restarts: BTreeMap<Unit, Vec<(u64, RunId)>>,
 }
 
 /// Whether a job did not succeed for longer than the shortest grace there is.
@@ -222,8 +222,16 @@ impl Checker {
         item: &Persist,
         mono_ms: u64,
     ) -> Result<(), String> {
-        let Persist::RunIntent(row) = item else {
-            return Ok(());
+        let row = match item {
+            Persist::RunIntent(row) => row,
+            Persist::RunEnded { record, .. } if record.reason == EndReason::NeverStarted => {
+                // What was never started is started again, and that is the same restart.
+                if let Some(restarts) = self.restarts.get_mut(&record.unit) {
+                    restarts.retain(|(_, run)| *run != record.run);
+                }
+                return Ok(());
+            }
+            _ => return Ok(()),
         };
         let Some(daemon) = fleet.daemons.get(daemon_of(&row.unit)) else {
             return Ok(());
@@ -235,8 +243,8 @@ impl Checker {
         }
         let window = daemon.restart.cool_down_ms;
         let times = self.restarts.entry(row.unit.clone()).or_default();
-        times.retain(|at| at + window > mono_ms);
-        times.push(mono_ms);
+        times.retain(|(at, _)| at + window > mono_ms);
+        times.push((mono_ms, row.run.clone()));
         // One more is the first try after a cool-down that ended within the window.
         if times.len() > daemon.restart.limit as usize + 1 {
             let (unit, limit) = (&row.unit, daemon.restart.limit);

@@ -24,6 +24,8 @@ pub(crate) struct JobChecker {
     executed: BTreeMap<(String, WallMs, u32), u32>,
     /// Fires from before the clock was set: its intervals may meet their times once more.
     met_again: BTreeSet<(String, WallMs)>,
+    /// The manager shuts down: a fire whose run is yet to begin is over then, as one that runs is.
+    goes_down: bool,
     /// Every time at which a job was due and executed.
     times: BTreeSet<(String, WallMs)>,
 }
@@ -67,7 +69,12 @@ impl JobChecker {
     }
 
     /// The end of a run reaches the journal.
-    pub(crate) fn ended(fleet: &Fleet, world: &World, record: &ExitRecord) -> Result<(), String> {
+    pub(crate) fn ended(
+        &self,
+        fleet: &Fleet,
+        world: &World,
+        record: &ExitRecord,
+    ) -> Result<(), String> {
         let name = daemon_of(&record.unit);
         let job = fleet.daemons.get(name).and_then(|d| d.job.as_ref());
         let book = world.journal.books.get(name);
@@ -81,6 +88,7 @@ impl JobChecker {
             .is_some_and(|i| i.desired == Desired::Up && i.hold.is_none());
         let gone = record.reason == EndReason::NeverStarted
             && wanted
+            && !self.goes_down
             && job.overlap != Overlap::KillOld
             && job.start_within_ms.is_none()
             && !book.active.contains_key(&record.unit);
@@ -94,10 +102,15 @@ impl JobChecker {
     }
 
     /// The clock was set, or somebody stepped in: what ran may run again.
-    pub(crate) fn forgive_all(&mut self) {
+    pub(crate) fn forgive_all(&mut self, world: &World) {
         let ran = std::mem::take(&mut self.executed).into_keys();
         self.met_again.extend(ran.map(|(job, due, _)| (job, due)));
         self.met_again.extend(self.open.iter().cloned());
+        for (job, book) in &world.journal.books {
+            let fires = book.pending.iter().chain(book.active.values());
+            let keys = fires.map(|fire| (job.clone(), fire.due_ms));
+            self.met_again.extend(keys);
+        }
     }
 
     /// A run is asked to end: a restart, perhaps. Its fire may run again.
@@ -112,6 +125,17 @@ impl JobChecker {
     pub(crate) fn forgive(&mut self, unit: &str) {
         let job = daemon_of(unit);
         self.executed.retain(|(name, _, _), _| name != job);
+    }
+
+    /// The manager was told to shut down, with its daemons.
+    pub(crate) fn shuts_down(&mut self, world: &World) {
+        self.goes_down = true;
+        self.forgive_all(world);
+    }
+
+    /// Another manager takes over.
+    pub(crate) fn recovers(&mut self) {
+        self.goes_down = false;
     }
 
     /// Fires that were told and have not run are in the journal.

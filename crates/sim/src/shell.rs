@@ -13,7 +13,6 @@ use eud_core::record::{EndReason, Fire, Generation, RunId, RunRow};
 use eud_core::view::State;
 
 use crate::check::{Checker, Told};
-use crate::jobs::JobChecker;
 use crate::run::{Event, History};
 use crate::world::{Keeper, SimRun};
 
@@ -167,7 +166,7 @@ impl History {
         }
         for effect in persists {
             if let Effect::Persist(Persist::RunEnded { record, .. }) = effect {
-                JobChecker::ended(&self.fleet, &self.world, record)?;
+                self.jobs.ended(&self.fleet, &self.world, record)?;
             }
         }
         Ok(())
@@ -247,10 +246,7 @@ impl History {
                 }
             }
             Effect::Stop { generation, .. } => {
-                if let Some(run) = self.run_of(generation) {
-                    let delay = self.latency(20);
-                    self.after(delay, Event::StopArrives { run, epoch });
-                }
+                self.stop(generation);
             }
             Effect::KillKeeper { generation, .. } => {
                 if let Some(run) = self.run_of(generation) {
@@ -292,6 +288,18 @@ impl History {
         Ok(())
     }
 
+    fn stop(&mut self, generation: Generation) {
+        let Some(run) = self.run_of(generation) else {
+            return;
+        };
+        // No change of state tells of it when its keeper does not answer.
+        if let Some(stopped) = self.world.runs.get(&run) {
+            self.jobs.is_stopped(stopped);
+        }
+        let (delay, epoch) = (self.latency(20), self.epoch);
+        self.after(delay, Event::StopArrives { run, epoch });
+    }
+
     fn launch(&mut self, unit: Unit, generation: Generation, run: RunId, fire: Option<Fire>) {
         let ready_in = if self.faults {
             self.dice.range(0, 4_000)
@@ -327,7 +335,8 @@ impl History {
         let command = self.pending.take();
         if let (Reply::Accepted(_), Some(command)) = (reply, command) {
             match &command {
-                Command::Restart(_) | Command::Shutdown { .. } => self.jobs.forgive_all(),
+                Command::Restart(_) => self.jobs.forgive_all(&self.world),
+                Command::Shutdown { .. } => self.jobs.shuts_down(&self.world),
                 _ => {}
             }
             for unit in self.reference.acknowledge(&self.fleet, &command) {
@@ -400,6 +409,7 @@ impl History {
             self.jobs.none_lost(&self.fleet, &self.world)?;
         }
         self.checker.told.clear();
+        self.jobs.recovers();
         self.core = Some(core);
         let fleet = Box::new(self.fleet.clone());
         self.deliver(Input::Load {
