@@ -6,7 +6,7 @@ mod scenario;
 use eud_core::fleet::{
     Anchor, Daemon, Job, Kind, Missed, Overlap, Retry, Watch, WatchAction, When,
 };
-use eud_core::io::{Batch, Command, Fate, Input, RecoveredRun, Recovery};
+use eud_core::io::{Batch, Command, Fate, Input, RecoveredRun, Recovery, RunEvent};
 use eud_core::record::EndReason;
 use eud_core::view::State;
 use scenario::{Script, daemon, fleet};
@@ -557,6 +557,52 @@ fn a_job_that_triggers_itself_is_paused_and_named() {
         s.told().contains("launch j"),
         "what changed last is not lost"
     );
+}
+
+/// The manager shuts down, and the keeper is lost before the command executes.
+fn shut_down_before_it_runs(s: &mut Script) -> String {
+    s.told();
+    s.command(Command::Shutdown {
+        keep_daemons: false,
+    });
+    let record = s.record("j", EndReason::NeverStarted, None);
+    s.run("j", RunEvent::Ended(record));
+    s.told()
+}
+
+#[test]
+fn a_shutdown_costs_no_fire_that_did_not_run() {
+    let mut s = watching(Overlap::Skip);
+    changes(&mut s, "b1");
+    let told = shut_down_before_it_runs(&mut s);
+    assert!(
+        !told.contains("drop b1") && !told.contains("failed"),
+        "{told}"
+    );
+    let j = s.core.daemon("j").unwrap().as_ref().clone();
+    s.crash_and_recover(fleet([j]), Recovery::default());
+    assert_eq!(s.told().matches("launch j").count(), 1);
+
+    let mut s = Script::up([job("j", [cron("*/10 * * * *")])]);
+    s.pass(7 * MINUTE);
+    let told = shut_down_before_it_runs(&mut s);
+    assert!(
+        !told.contains("failed") && !told.contains("launch"),
+        "{told}"
+    );
+}
+
+#[test]
+fn what_the_next_up_brings_about_is_not_kept_through_a_shutdown() {
+    let j = job("j", [When::AfterUp { delay_ms: 0 }]);
+    let mut s = Script::up([j.clone()]);
+    assert!(s.told().contains("launch j"));
+    shut_down_before_it_runs(&mut s);
+    s.crash_and_recover(fleet([j]), Recovery::default());
+    assert_eq!(s.told().matches("launch j").count(), 1);
+    lives(&mut s, "j", 0);
+    s.pass(MINUTE);
+    assert!(!s.told().contains("launch j"));
 }
 
 #[test]

@@ -24,8 +24,6 @@ pub(crate) struct JobChecker {
     executed: BTreeMap<(String, WallMs, u32), u32>,
     /// Fires from before the clock was set: its intervals may meet their times once more.
     met_again: BTreeSet<(String, WallMs)>,
-    /// The manager shuts down: a fire whose run is yet to begin is over then, as one that runs is.
-    goes_down: bool,
     /// Every time at which a job was due and executed.
     times: BTreeSet<(String, WallMs)>,
 }
@@ -69,12 +67,7 @@ impl JobChecker {
     }
 
     /// The end of a run reaches the journal.
-    pub(crate) fn ended(
-        &self,
-        fleet: &Fleet,
-        world: &World,
-        record: &ExitRecord,
-    ) -> Result<(), String> {
+    pub(crate) fn ended(fleet: &Fleet, world: &World, record: &ExitRecord) -> Result<(), String> {
         let name = daemon_of(&record.unit);
         let job = fleet.daemons.get(name).and_then(|d| d.job.as_ref());
         let book = world.journal.books.get(name);
@@ -86,9 +79,19 @@ impl JobChecker {
             .intents
             .get(&record.unit)
             .is_some_and(|i| i.desired == Desired::Up && i.hold.is_none());
+        // The next `up` brings it about again.
+        let fire = world
+            .runs
+            .get(&record.run)
+            .and_then(|run| run.fire.as_ref());
+        let comes_anyway = fire.is_some_and(|fire| fire.trigger == Trigger::Start)
+            && job
+                .schedules
+                .iter()
+                .any(|when| matches!(when, When::AfterUp { .. }));
         let gone = record.reason == EndReason::NeverStarted
             && wanted
-            && !self.goes_down
+            && !comes_anyway
             && job.overlap != Overlap::KillOld
             && job.start_within_ms.is_none()
             && !book.active.contains_key(&record.unit);
@@ -125,17 +128,6 @@ impl JobChecker {
     pub(crate) fn forgive(&mut self, unit: &str) {
         let job = daemon_of(unit);
         self.executed.retain(|(name, _, _), _| name != job);
-    }
-
-    /// The manager was told to shut down, with its daemons.
-    pub(crate) fn shuts_down(&mut self, world: &World) {
-        self.goes_down = true;
-        self.forgive_all(world);
-    }
-
-    /// Another manager takes over.
-    pub(crate) fn recovers(&mut self) {
-        self.goes_down = false;
     }
 
     /// Fires that were told and have not run are in the journal.

@@ -13,6 +13,7 @@ use eud_core::record::{EndReason, Fire, Generation, RunId, RunRow};
 use eud_core::view::State;
 
 use crate::check::{Checker, Told};
+use crate::jobs::JobChecker;
 use crate::run::{Event, History};
 use crate::world::{Keeper, SimRun};
 
@@ -166,7 +167,7 @@ impl History {
         }
         for effect in persists {
             if let Effect::Persist(Persist::RunEnded { record, .. }) = effect {
-                self.jobs.ended(&self.fleet, &self.world, record)?;
+                JobChecker::ended(&self.fleet, &self.world, record)?;
             }
         }
         Ok(())
@@ -335,8 +336,9 @@ impl History {
         let command = self.pending.take();
         if let (Reply::Accepted(_), Some(command)) = (reply, command) {
             match &command {
-                Command::Restart(_) => self.jobs.forgive_all(&self.world),
-                Command::Shutdown { .. } => self.jobs.shuts_down(&self.world),
+                Command::Restart(_) | Command::Shutdown { .. } => {
+                    self.jobs.forgive_all(&self.world);
+                }
                 _ => {}
             }
             for unit in self.reference.acknowledge(&self.fleet, &command) {
@@ -409,7 +411,6 @@ impl History {
             self.jobs.none_lost(&self.fleet, &self.world)?;
         }
         self.checker.told.clear();
-        self.jobs.recovers();
         self.core = Some(core);
         let fleet = Box::new(self.fleet.clone());
         self.deliver(Input::Load {

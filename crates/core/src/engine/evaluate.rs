@@ -199,6 +199,11 @@ impl Core {
 
     /// Whether it is wanted for its own sake.
     pub(crate) fn is_wanted(&self, slot: &Slot) -> bool {
+        self.outlives_shutdown(slot) && !self.shutting_down
+    }
+
+    /// Whether it is wanted for its own sake, now or by the next manager.
+    pub(crate) fn outlives_shutdown(&self, slot: &Slot) -> bool {
         let is_job = slot.daemon.kind == Kind::Job;
         let by_hand = is_job && Self::is_by_hand(slot);
         (slot.intent.desired == Desired::Up || by_hand)
@@ -206,7 +211,6 @@ impl Core {
             && slot.intent.hold.is_none()
             && slot.daemon.enabled
             && !slot.removed
-            && !self.shutting_down
     }
 
     /// Whether it and everything it needs is wanted.

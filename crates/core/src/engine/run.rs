@@ -114,6 +114,10 @@ impl Core {
             .slots
             .get(unit)
             .is_some_and(|slot| self.is_wanted(slot));
+        let lasts = self
+            .slots
+            .get(unit)
+            .is_some_and(|slot| self.outlives_shutdown(slot));
         let Some(slot) = self.slots.get_mut(unit) else {
             return;
         };
@@ -143,6 +147,7 @@ impl Core {
                 is_stopped: asked && !failed,
                 is_bounced: bounced.is_some(),
                 is_wanted: wanted,
+                lasts,
             };
             return self.job_ended(unit, &record, end, now, out);
         }
