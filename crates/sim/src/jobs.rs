@@ -85,6 +85,7 @@ impl JobChecker {
             .get(&record.run)
             .and_then(|run| run.fire.as_ref());
         let comes_anyway = fire.is_some_and(|fire| fire.trigger == Trigger::Start)
+            && !book.up_fired
             && job
                 .schedules
                 .iter()
@@ -104,8 +105,13 @@ impl JobChecker {
         Ok(())
     }
 
-    /// The clock was set, or somebody stepped in: what ran may run again.
-    pub(crate) fn forgive_all(&mut self, world: &World) {
+    /// Somebody stepped in: what ran may run again.
+    pub(crate) fn forgive_all(&mut self) {
+        self.executed.clear();
+    }
+
+    /// The clock was set: intervals may meet again the times of all fires that there are or were.
+    pub(crate) fn clock_was_set(&mut self, world: &World) {
         let ran = std::mem::take(&mut self.executed).into_keys();
         self.met_again.extend(ran.map(|(job, due, _)| (job, due)));
         self.met_again.extend(self.open.iter().cloned());

@@ -701,7 +701,7 @@ impl History {
             return Ok(());
         }
         self.checker.forgive_all();
-        self.jobs.forgive_all(&self.world);
+        self.jobs.forgive_all();
         self.fleet = fleet::edited(&mut self.dice, &self.fleet);
         self.deliver(Input::Load {
             fleet: Box::new(self.fleet.clone()),
@@ -734,7 +734,7 @@ impl History {
             .pick(&[-24 * hour, -hour, -5_000, 5_000, hour, 24 * hour]);
         self.wall_offset += by;
         self.checker.forgive_all();
-        self.jobs.forgive_all(&self.world);
+        self.jobs.clock_was_set(&self.world);
         // The system tells of it, or the next heartbeat notices.
         if self.dice.chance(70) {
             self.deliver(Input::Tick)

@@ -336,9 +336,7 @@ impl History {
         let command = self.pending.take();
         if let (Reply::Accepted(_), Some(command)) = (reply, command) {
             match &command {
-                Command::Restart(_) | Command::Shutdown { .. } => {
-                    self.jobs.forgive_all(&self.world);
-                }
+                Command::Restart(_) | Command::Shutdown { .. } => self.jobs.forgive_all(),
                 _ => {}
             }
             for unit in self.reference.acknowledge(&self.fleet, &command) {

@@ -20,7 +20,7 @@ impl Core {
         out: &mut Vec<Effect>,
     ) {
         let done = match command {
-            Command::Shutdown { keep_daemons } => Ok(self.shut_down(keep_daemons, out)),
+            Command::Shutdown { keep_daemons } => Ok(self.shut_down(keep_daemons, now, out)),
             _ if self.shutting_down => Err(Refusal::ShuttingDown),
             Command::Up { profile } => self.up(profile, now, out),
             Command::Start(units) => self.start(&units, now, out),
@@ -44,7 +44,12 @@ impl Core {
     }
 
     /// The second value says that the manager leaves at once.
-    fn shut_down(&mut self, keep_daemons: bool, out: &mut Vec<Effect>) -> (Accepted, bool) {
+    fn shut_down(
+        &mut self,
+        keep_daemons: bool,
+        now: Now,
+        out: &mut Vec<Effect>,
+    ) -> (Accepted, bool) {
         let mut accepted = Accepted::default();
         let running = self.slots.iter().filter(|(_, slot)| slot.run.is_some());
         accepted.affected = running.map(|(unit, _)| unit.clone()).collect();
@@ -52,7 +57,7 @@ impl Core {
             return (accepted, true);
         }
         self.shutting_down = true;
-        self.jobs_go_down(out);
+        self.jobs_go_down(now, out);
         for (unit, slot) in &mut self.slots {
             // The next `up` is a fresh start: what was done or had failed runs again.
             if slot.ledger.settled.take().is_some() {

@@ -110,14 +110,11 @@ impl Core {
         if self.has(Planted::GuessedCode) && record.reason == EndReason::KeeperLost {
             record.code = Some(0);
         }
-        let wanted = self
-            .slots
-            .get(unit)
-            .is_some_and(|slot| self.is_wanted(slot));
         let lasts = self
             .slots
             .get(unit)
             .is_some_and(|slot| self.outlives_shutdown(slot));
+        let wanted = lasts && !self.shutting_down;
         let Some(slot) = self.slots.get_mut(unit) else {
             return;
         };
@@ -146,7 +143,6 @@ impl Core {
                 class,
                 is_stopped: asked && !failed,
                 is_bounced: bounced.is_some(),
-                is_wanted: wanted,
                 lasts,
             };
             return self.job_ended(unit, &record, end, now, out);

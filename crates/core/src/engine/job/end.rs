@@ -10,7 +10,7 @@ use crate::fleet::Retry;
 use crate::happened::What;
 use crate::io::{Effect, Now, Persist};
 use crate::planted::Planted;
-use crate::record::{EndReason, ExitClass, ExitRecord, Fire, Trigger, WallMs};
+use crate::record::{EndReason, ExitClass, ExitRecord, Fire, WallMs};
 use crate::words;
 
 /// How a run ended, as far as its fire is concerned.
@@ -22,9 +22,7 @@ pub(crate) struct JobEnd {
     pub(crate) is_stopped: bool,
     /// It is to begin anew.
     pub(crate) is_bounced: bool,
-    /// The job is still wanted.
-    pub(crate) is_wanted: bool,
-    /// It is, or would be but for the manager's shutdown.
+    /// The job is still wanted, or would be but for the manager's shutdown.
     pub(crate) lasts: bool,
 }
 
@@ -50,14 +48,13 @@ impl Core {
         let mut fire = slot.book.active.get(unit).cloned().unwrap_or_default();
         // It was stopped and is wanted: something that it needs went away, and may come back.
         let again = (never && !loses) || end.is_bounced || (end.is_stopped && !never);
-        // A shutdown does not cost a fire that did not run, as a crash does not. What the next `up`
-        // brings about anyway must not come twice.
-        let comes_anyway = fire.trigger == Trigger::Start && slot.clocks.runs_at_up();
-        let kept = never && end.lasts && !comes_anyway;
-        let stays = !superseded && (end.is_wanted || kept) && again;
+        let is_wanted = end.lasts && !self.shutting_down;
+        // A shutdown does not cost a fire that did not run, as a crash does not.
+        let kept = never && end.lasts && !slot.comes_with_up(&fire);
+        let stays = !superseded && (is_wanted || kept) && again;
         if stays {
             self.put_fire(unit, &mut slot, Some(fire));
-        } else if superseded || end.is_stopped || never || !end.is_wanted && is_failure(end.class) {
+        } else if superseded || end.is_stopped || never || !is_wanted && is_failure(end.class) {
             self.put_fire(unit, &mut slot, None);
             slot.over(fire, record, false, now, out);
         } else if is_failure(end.class) {

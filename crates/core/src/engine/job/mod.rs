@@ -19,7 +19,8 @@
 //!
 //! **End.** A success, or a failure without tries left, ends the fire. A run that was stopped ends
 //! it too, unless a restart was asked for, or something it needs went away: then it begins anew. A
-//! run that never started leaves it where it is.
+//! run that never started leaves it where it is. Of fires that did not run, a shutdown gives up
+//! those that the next `up` brings about again, and no other.
 //!
 //! **Loop guard.** A fire brought about by changes that began during the job's own run counts.
 //! After so many in a row the job rests for a moment: if changes go on meanwhile, somebody else
@@ -401,6 +402,13 @@ fn over_at(fire: &Fire, within_ms: u64) -> WallMs {
 }
 
 impl JobSlot {
+    /// The next `up` brings this fire about again, whatever becomes of it. Changes are told only
+    /// once.
+    fn comes_with_up(&self, fire: &Fire) -> bool {
+        let is_due = self.clocks.runs_at_up() && !self.book.up_fired;
+        fire.trigger == Trigger::Start && fire.batches.is_empty() && is_due
+    }
+
     fn arm(&mut self, now: Now) {
         self.book.armed_ms = Some(now.wall_ms);
         self.book.cursor_ms = Some(now.wall_ms);
@@ -561,11 +569,32 @@ impl Core {
     }
 
     /// The next `up` is a fresh start: what runs once for each time it is brought up runs again.
-    pub(crate) fn jobs_go_down(&mut self, out: &mut Vec<Effect>) {
+    pub(crate) fn jobs_go_down(&mut self, now: Now, out: &mut Vec<Effect>) {
         for slot in self.jobs.jobs.values_mut() {
-            if slot.clocks.runs_at_up() && (slot.book.up_fired || slot.book.up_done) {
-                slot.book.up_fired = false;
-                slot.book.up_done = false;
+            if !slot.clocks.runs_at_up() {
+                continue;
+            }
+            let before = slot.book.clone();
+            slot.book.up_fired = false;
+            slot.book.up_done = false;
+            let pending = std::mem::take(&mut slot.book.pending);
+            let (mut over, left): (Vec<Fire>, Vec<Fire>) = pending
+                .into_iter()
+                .partition(|fire| slot.comes_with_up(fire));
+            slot.book.pending = left;
+            for (unit, fire) in &before.active {
+                let lane = self.slots.get_mut(unit).filter(|lane| lane.run.is_none());
+                if let Some(lane) = lane.filter(|_| slot.comes_with_up(fire)) {
+                    lane.fire = None;
+                    lane.next_try_mono = None;
+                    slot.book.active.remove(unit);
+                    over.push(fire.clone());
+                }
+            }
+            for fire in over {
+                slot.skip(fire, "the next `up` brings it about again", now, out);
+            }
+            if slot.book != before {
                 out.push(Effect::Persist(Persist::Book(slot.book.clone())));
             }
         }
