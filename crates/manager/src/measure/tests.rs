@@ -35,10 +35,15 @@ impl Run {
         fs::create_dir_all(layout.logs(&key.unit)).unwrap();
         let mut command = Command::new("sh");
         command
-            .args(["-c", script])
+            .args(["-c", &format!("echo; {script}")])
             .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
             .process_group(0);
-        let keeper = command.spawn().unwrap();
+        let mut keeper = command.spawn().unwrap();
+        // A shell that still loads its libraries reads, as a keeper does that hears its daemon.
+        let mut line = [0];
+        let mut stdout = keeper.stdout.take().unwrap();
+        std::io::Read::read_exact(&mut stdout, &mut line).unwrap();
         let who = process::identity(keeper.id()).unwrap();
         let boot_id = process::boot_id().unwrap();
         let note = format!("boot {boot_id}\nkeeper {} {}\n", who.pid, who.start_ticks);
