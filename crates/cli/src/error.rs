@@ -229,6 +229,9 @@ pub(crate) fn refusal_text(refusal: &Refusal) -> String {
         }
         Refusal::NotAJob { unit } => format!("`{unit}` is a service: only jobs are triggered"),
         Refusal::ShuttingDown => "the manager is shutting down".into(),
+        Refusal::BadEvent { why, .. } => why.clone(),
+        Refusal::Unknown { what, name } => format!("there is no {what} `{name}`"),
+        Refusal::Invalid { why } | Refusal::Full { why } => why.clone(),
     }
 }
 
@@ -243,6 +246,8 @@ fn refusal_help(refusal: &Refusal) -> Option<String> {
         Refusal::NotRunning { unit, .. } => format!("`eud start {unit}`"),
         Refusal::NotAJob { unit } => format!("`eud start {unit}` or `eud restart {unit}`"),
         Refusal::ShuttingDown => "wait until it has ended, then `eud up`".into(),
+        Refusal::Unknown { .. } | Refusal::Invalid { .. } | Refusal::Full { .. } => return None,
+        Refusal::BadEvent { .. } => "correct it and publish it again; nothing was stored".into(),
     })
 }
 

@@ -68,7 +68,7 @@ pub(crate) fn refuse_foreign(name: &str, kind: Kind, own: &Table, env: Env<'_>, 
                 }
             }
         }
-        Kind::Service => {
+        Kind::Service | Kind::Task => {
             for key in JOBS_OWN {
                 if let Some(entry) = own.get(key) {
                     let label = "write `kind = \"job\"` if it is to run to completion";
@@ -82,7 +82,7 @@ pub(crate) fn refuse_foreign(name: &str, kind: Kind, own: &Table, env: Env<'_>, 
     };
     let (wrong, what, label) = match kind {
         Kind::Job => ("restart", "job", "write \"trigger\", or leave it out"),
-        Kind::Service => ("trigger", "service", "write \"restart\", or leave it out"),
+        Kind::Service | Kind::Task => ("trigger", "service", "write \"restart\", or leave it out"),
     };
     if let Some(entry) = watch.get("action")
         && text(watch, "action", env).as_deref() == Some(wrong)

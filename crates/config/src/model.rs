@@ -44,7 +44,7 @@ pub(crate) fn daemon(
         deprecated: deprecated(table),
         enabled: table.bool("enabled").unwrap_or(true),
         replicas: match kind {
-            Kind::Service => table.count("replicas").unwrap_or(1),
+            Kind::Service | Kind::Task => table.count("replicas").unwrap_or(1),
             Kind::Job => model_job::replicas(table),
         },
         exec: exec(table, place.folder),
@@ -52,7 +52,7 @@ pub(crate) fn daemon(
             // What follows an end of a job is its triggers' affair.
             mode: match kind {
                 Kind::Service => mode(table.table("restart")),
-                Kind::Job => RestartMode::Never,
+                Kind::Job | Kind::Task => RestartMode::Never,
             },
             ..table.table("restart").map(restart).unwrap_or_default()
         },

@@ -198,7 +198,7 @@ pub(crate) fn watch(kind: Kind, item: &Item) -> Option<Watch> {
     let default = Watch::default();
     let action = match kind {
         Kind::Job => WatchAction::Trigger,
-        Kind::Service => WatchAction::Restart,
+        Kind::Service | Kind::Task => WatchAction::Restart,
     };
     let table = match &item.val {
         Val::Table(table) => table,

@@ -8,14 +8,18 @@
 //! Deliberately absent: secrets' values. A secret is a reference ([`EnvValue`]) until the moment of
 //! launch.
 
+mod bus;
 mod gauge;
+mod pool;
 mod trigger;
 
 use std::collections::{BTreeMap, BTreeSet};
 
+pub use bus::{EventType, Events, From, Handler, Subscription, TaskTemplate, Webhook};
 pub use gauge::{
     FileMeasure, Gate, Gauge, Guard, GuardAction, Guarded, Level, Limit, Machine, Source, Value,
 };
+pub use pool::{Breaker, Delivery, Keep, Pool, ProgressFrom, PromptVia, Rate, WorkDir};
 pub use trigger::{
     Anchor, Condition, GaugeTrigger, Job, Missed, Overlap, Retry, Watch, WatchAction, WatchEvent,
     When,
@@ -41,6 +45,15 @@ pub struct Fleet {
     /// Gates by name.
     #[serde(default)]
     pub gates: BTreeMap<String, Gate>,
+    /// How events are kept.
+    #[serde(default)]
+    pub events: Events,
+    /// Subscriptions by name.
+    #[serde(default)]
+    pub subscriptions: BTreeMap<String, Subscription>,
+    /// Pools of tasks by name.
+    #[serde(default)]
+    pub pools: BTreeMap<String, Pool>,
 }
 
 /// What sort of unit a daemon is.
@@ -52,6 +65,8 @@ pub enum Kind {
     Service,
     /// Runs to completion when it is triggered.
     Job,
+    /// A task of a pool: it is no daemon, and never declared. See [`Pool`].
+    Task,
 }
 
 /// One declared unit.
@@ -428,7 +443,18 @@ impl Daemon {
     }
 }
 
-/// Name of the daemon a unit belongs to.
+/// Name of the daemon a unit belongs to. A task's unit belongs to itself.
 pub fn daemon_of(unit: &str) -> &str {
     unit.split_once('@').map_or(unit, |(name, _)| name)
+}
+
+/// The unit of a task: `<pool>#<id>`. It exists while the task runs.
+pub fn task_unit(pool: &str, id: u64) -> Unit {
+    format!("{pool}#{id}")
+}
+
+/// Pool and id of a task's unit; `None` for the unit of a daemon.
+pub fn task_of(unit: &str) -> Option<(&str, u64)> {
+    let (pool, id) = unit.split_once('#')?;
+    Some((pool, id.parse().ok()?))
 }

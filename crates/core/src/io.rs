@@ -6,12 +6,22 @@
 //! and every answer carries it back; the core ignores answers to generations it has left behind.
 //! Deliberately absent: anything asynchronous, any handle, any clock.
 
+mod bus;
+mod task;
+
+use std::sync::Arc;
+
+use crate::event::{Event, NewEvent, Receipt};
 use crate::fleet::{Fleet, Guard, Probe, Source, Unit, Watch};
 use crate::happened::Happened;
 use crate::record::{
-    Book, ExitClass, ExitRecord, Fire, GateRow, Generation, Intent, Ledger, RunId, RunRow, WallMs,
+    Book, ExitClass, ExitRecord, Fire, GateRow, Generation, Intent, Ledger, RunId, RunRow, TaskId,
+    WallMs,
 };
 use crate::view::{State, Transition};
+
+pub use bus::{BusCommand, BusEffect, BusNews, BusPersist, BusRecovery, DeliveryRef, Known};
+pub use task::{Numbers, TaskCommand, TaskEffect, TaskNews, TaskOver, TaskPersist, TaskRecovery};
 
 /// The time, as the shell sees it.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -96,6 +106,10 @@ pub enum Input {
         /// What was found.
         usage: Usage,
     },
+    /// News for the bus.
+    Bus(BusNews),
+    /// A task made progress.
+    Task(TaskNews),
     /// Time has passed, or the wall clock was set; see [`crate::Core::next_timeout`].
     Tick,
 }
@@ -122,6 +136,12 @@ pub enum Command {
     Release(Vec<Unit>),
     /// Fire these jobs now.
     Trigger(Vec<Unit>),
+    /// Publish events, all or none.
+    Emit(Vec<NewEvent>),
+    /// Something about subscriptions and dead letters.
+    Bus(BusCommand),
+    /// Something about tasks.
+    Task(TaskCommand),
     /// End the manager, in good order.
     Shutdown {
         /// Leave the daemons running under their keepers.
@@ -229,6 +249,10 @@ pub struct Recovery {
     pub gates: Vec<GateRow>,
     /// Identity of this boot of the machine; empty if unknown.
     pub boot_id: String,
+    /// Durable memory of events.
+    pub bus: BusRecovery,
+    /// Durable memory of tasks.
+    pub tasks: TaskRecovery,
 }
 
 /// A run found at the manager's start.
@@ -364,6 +388,12 @@ pub enum Effect {
         /// Their names.
         batches: Vec<String>,
     },
+    /// Something about deliveries.
+    Bus(BusEffect),
+    /// Something about a task.
+    Task(TaskEffect),
+    /// An event was stored; for those who listen.
+    Stored(Arc<Event>),
     /// Something happened that a person or a program may want to know.
     Happened(Happened),
     /// Answer a command.
@@ -414,6 +444,10 @@ pub enum Persist {
     Gate(GateRow),
     /// The gate is no longer declared.
     ForgetGate(String),
+    /// Something about events.
+    Bus(BusPersist),
+    /// Something about tasks.
+    Task(TaskPersist),
 }
 
 /// Answer to a command.
@@ -440,6 +474,20 @@ pub struct Accepted {
     pub added: Vec<Unit>,
     /// Things a person should know.
     pub warnings: Vec<String>,
+    /// Events that were published.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub events: Vec<Receipt>,
+    /// Tasks that were submitted, or that change.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tasks: Vec<TaskId>,
+    /// How many dead letters or subscriptions change.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub count: u64,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde wants a reference")]
+fn is_zero(n: &u64) -> bool {
+    *n == 0
 }
 
 /// Why a command was refused.
@@ -487,6 +535,30 @@ pub enum Refusal {
         /// The unit.
         unit: Unit,
     },
+    /// There is no such thing.
+    Unknown {
+        /// What it would be: `task`, `pool`, `subscription`, `dead letter`.
+        what: String,
+        /// As given.
+        name: String,
+    },
+    /// It is not as it must be, or not possible now.
+    Invalid {
+        /// In words: what, and what to do.
+        why: String,
+    },
+    /// There is no room.
+    Full {
+        /// In words: what is full, how full, and what to do.
+        why: String,
+    },
     /// The manager is shutting down.
     ShuttingDown,
+    /// An event is not as it must be. None of those published with it was stored.
+    BadEvent {
+        /// Which of them, from 0.
+        index: usize,
+        /// In words: which attribute, and why.
+        why: String,
+    },
 }

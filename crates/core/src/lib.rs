@@ -7,6 +7,7 @@
 //! Deliberately absent: any knowledge of how an effect is carried out.
 
 mod engine;
+pub mod event;
 pub mod fleet;
 pub mod happened;
 pub mod io;

@@ -50,11 +50,17 @@ pub enum Planted {
     OpeningUnseen,
     /// What cannot be measured mends a broken guard.
     UnknownMends,
+    /// An event that is told was never recorded.
+    EventNotStored,
+    /// A recovered core counts events from the start again.
+    SeqReused,
+    /// A recovered core knows no duplicates.
+    KnownForgotten,
 }
 
 impl Planted {
     /// Every one.
-    pub const ALL: [Self; 22] = [
+    pub const ALL: [Self; 25] = [
         Self::StaleExit,
         Self::IntentForgotten,
         Self::ForgetManualStop,
@@ -77,5 +83,8 @@ impl Planted {
         Self::GateForgotten,
         Self::OpeningUnseen,
         Self::UnknownMends,
+        Self::EventNotStored,
+        Self::SeqReused,
+        Self::KnownForgotten,
     ];
 }

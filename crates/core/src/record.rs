@@ -4,6 +4,12 @@
 //! Invariants: a run has exactly one [`ExitRecord`]; an exit code that nobody saw is `None`, never
 //! a guess.
 
+mod bus;
+mod task;
+
+pub use bus::{AttemptError, DeadLetterRow, DeliveryRow, Outlet, SubscriptionRow};
+pub use task::{NewTask, PoolRow, TaskId, TaskOrigin, TaskProgress, TaskRow, TaskSpec, TaskState};
+
 use serde::{Deserialize, Serialize};
 
 use crate::fleet::Unit;
@@ -185,6 +191,9 @@ pub struct Fire {
     pub retry_at_ms: Option<WallMs>,
     /// Batches of changed paths that it is about, as the shell named them.
     pub batches: Vec<String>,
+    /// Events that it is about, by their place in the order of all.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub events: Vec<u64>,
     /// A person stopped the job since: what a hand brought about does not go on either.
     #[serde(default)]
     pub revoked: bool,
@@ -207,6 +216,8 @@ pub enum Trigger {
     Watch,
     /// A gauge came to a level.
     Gauge,
+    /// An event came, by a subscription.
+    Event,
 }
 
 impl Trigger {
@@ -219,6 +230,7 @@ impl Trigger {
             Self::Start => "start",
             Self::Watch => "watch",
             Self::Gauge => "gauge",
+            Self::Event => "event",
         }
     }
 }

@@ -5,7 +5,13 @@
 //! Invariants: each unit is in exactly one [`State`], so the counts of a [`Summary`] sum to its
 //! total.
 
+mod bus;
+mod task;
+
 use std::collections::BTreeMap;
+
+pub use bus::{BusView, SubscriptionView};
+pub use task::PoolView;
 
 use serde::{Deserialize, Serialize};
 

@@ -222,6 +222,7 @@ impl Hands {
                 self.watches.drop_batches(&daemon, batches);
             }
             Effect::Sample { .. } | Effect::Measure { .. } => self.observe(core, effect),
+            Effect::Bus(_) | Effect::Task(_) | Effect::Stored(_) => {}
             Effect::Happened(happened) => self.happened(&happened),
             Effect::Reply { ticket, reply } => self.reply(ticket, reply),
             Effect::Transition(transition) => self.transition(transition),

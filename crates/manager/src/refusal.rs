@@ -25,6 +25,9 @@ pub(crate) fn words(refusal: &Refusal) -> String {
         Refusal::NotAJob { unit } => {
             format!("`{unit}` is a service and is not triggered; start it with `eud start {unit}`")
         }
+        Refusal::BadEvent { index, why } => format!("event {index}: {why}"),
+        Refusal::Unknown { what, name } => format!("there is no {what} `{name}`"),
+        Refusal::Invalid { why } | Refusal::Full { why } => why.clone(),
         Refusal::ShuttingDown => "the manager is shutting down".to_owned(),
     }
 }

@@ -11,6 +11,7 @@
 
 mod check;
 mod dice;
+mod events;
 mod fleet;
 mod gauges;
 mod jobs;

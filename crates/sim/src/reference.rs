@@ -54,7 +54,12 @@ impl Reference {
                 }
                 units.iter().cloned().collect()
             }
-            Command::Signal(..) | Command::Trigger(_) | Command::Shutdown { .. } => BTreeSet::new(),
+            Command::Signal(..)
+            | Command::Trigger(_)
+            | Command::Emit(_)
+            | Command::Bus(_)
+            | Command::Task(_)
+            | Command::Shutdown { .. } => BTreeSet::new(),
         }
     }
 

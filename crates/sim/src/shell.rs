@@ -282,6 +282,9 @@ impl History {
             | Effect::WatchLog { .. }
             | Effect::Watch { .. }
             | Effect::DropBatches { .. }
+            | Effect::Bus(_)
+            | Effect::Task(_)
+            | Effect::Stored(_)
             | Effect::Happened(_)
             | Effect::Transition(_)
             | Effect::Exit => {}
@@ -404,6 +407,8 @@ impl History {
             books: journal.books.values().cloned().collect(),
             gates: journal.gates.values().cloned().collect(),
             boot_id: format!("boot {}", self.boots),
+            bus: journal.bus.recovered(),
+            tasks: eud_core::io::TaskRecovery::default(),
         };
         if self.defect.is_none() {
             self.jobs.none_lost(&self.fleet, &self.world)?;

@@ -11,6 +11,8 @@ use eud_core::record::{
     Book, EndReason, ExitRecord, Fire, GateRow, Generation, Intent, Ledger, RunId, RunRow, WallMs,
 };
 
+use crate::events::{BusJournal, BusUndo};
+
 /// What nobody waits for is on the disk after this time, in milliseconds.
 const SYNC_AFTER_MS: u64 = 20;
 
@@ -74,6 +76,7 @@ pub(crate) struct Journal {
     pub(crate) profile: Option<String>,
     pub(crate) books: BTreeMap<String, Book>,
     pub(crate) gates: BTreeMap<String, GateRow>,
+    pub(crate) bus: BusJournal,
     pub(crate) next_generation: Generation,
 }
 
@@ -86,6 +89,7 @@ enum Undo {
     Profile(Option<String>),
     Book(String, Option<Book>),
     Gate(String, Option<GateRow>),
+    Bus(BusUndo),
 }
 
 impl Journal {
@@ -145,6 +149,11 @@ impl Journal {
                 vec![Undo::Gate(row.gate.clone(), old)]
             }
             Persist::ForgetGate(gate) => vec![Undo::Gate(gate.clone(), self.gates.remove(gate))],
+            Persist::Bus(item) => {
+                let undo = self.bus.apply(item);
+                undo.into_iter().map(Undo::Bus).collect()
+            }
+            Persist::Task(_) => Vec::new(),
         }
     }
 
@@ -172,6 +181,7 @@ impl Journal {
             }
             Undo::Book(job, old) => put(&mut self.books, job, old),
             Undo::Gate(gate, old) => put(&mut self.gates, gate, old),
+            Undo::Bus(undo) => self.bus.take_back(undo),
             Undo::Profile(old) => self.profile = old,
         }
     }

@@ -158,6 +158,7 @@ impl Store {
                     tx.prepare_cached("delete from gates where gate = ?1")?
                         .execute([gate])?;
                 }
+                Persist::Bus(_) | Persist::Task(_) => {}
             }
         }
         if let Some(fleet) = fleet {

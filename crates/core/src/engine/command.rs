@@ -30,6 +30,13 @@ impl Core {
             Command::Hold(units, reason) => self.hold(&units, &reason, now, out),
             Command::Release(units) => self.release(&units, now, out),
             Command::Trigger(units) => self.trigger(&units, now, out),
+            Command::Emit(events) => self.emit(events, now, out).map(|done| (done, false)),
+            Command::Bus(command) => self
+                .on_bus_command(command, now, out)
+                .map(|done| (done, false)),
+            Command::Task(command) => self
+                .on_task_command(command, now, out)
+                .map(|done| (done, false)),
         };
         let leaving = matches!(&done, Ok((_, true)));
         let reply = match done {

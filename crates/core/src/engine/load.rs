@@ -51,6 +51,8 @@ impl Core {
         self.reindex();
         self.load_gauges(now, out);
         self.load_jobs(now, out);
+        self.load_tasks(now, out);
+        self.load_bus(now);
         if self.up_called {
             self.apply_profile(now, &mut accepted, out);
         }
@@ -152,6 +154,8 @@ impl Core {
             }
         }
         self.recover_gauges(recovery.gates, now, out);
+        self.recover_tasks(recovery.tasks, now, out);
+        self.recover_bus(recovery.bus, now, out);
         self.recover_jobs(recovery.books, recovery.boot_id, now, out);
         self.recover_ledgers(recovery.ledgers, now);
         self.recover_runs(recovery.runs, now, out);

@@ -43,6 +43,8 @@
 //! **Guards.** A run is measured while it executes. A limit that is broken for its time is told,
 //! and makes the unit `degraded`, restarts it like a failed liveness, or holds it; see `guard`.
 //!
+//! **Events.** Whatever is told becomes an event, in the same batch; see `bus`.
+//!
 //! **Evaluation.** [`Core::handle`] notes what an input changes and marks units as dirty;
 //! `evaluate` brings each dirty unit one step forward and marks those that look at it. There is no
 //! recursion, and every unit has at most one timer, the earliest of its deadlines.
@@ -50,6 +52,7 @@
 //! Deliberately absent: any step that looks at the world. What the shell does with an effect comes
 //! back as input.
 
+mod bus;
 mod command;
 mod evaluate;
 mod explain;
@@ -64,6 +67,7 @@ mod probe;
 mod run;
 mod show;
 mod slot;
+mod task;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -106,6 +110,8 @@ pub struct Core {
     jobs: job::Jobs,
     gauges: gauge::Gauges,
     guards: guard::Guards,
+    bus: bus::Bus,
+    tasks: task::Tasks,
     next_generation: Generation,
     rng: Rng,
     shutting_down: bool,
@@ -128,6 +134,8 @@ impl Core {
             jobs: job::Jobs::default(),
             gauges: gauge::Gauges::default(),
             guards: guard::Guards::default(),
+            bus: bus::Bus::default(),
+            tasks: task::Tasks::default(),
             next_generation: 1,
             rng: Rng::new(seed),
             shutting_down: false,
@@ -148,6 +156,7 @@ impl Core {
 
     /// Takes note of an input and appends what is to be done, in order.
     pub fn handle(&mut self, input: Input, now: Now, out: &mut Vec<Effect>) {
+        let begun = out.len();
         match input {
             Input::Load { fleet, ticket } => self.on_load(*fleet, ticket, now, out),
             Input::Recover(recovery) => self.on_recover(*recovery, now, out),
@@ -179,13 +188,17 @@ impl Core {
                 generation,
                 usage,
             } => self.on_measured(&unit, generation, usage, now, out),
+            Input::Bus(news) => self.on_bus_news(news, now, out),
+            Input::Task(news) => self.on_task_news(news, now, out),
             Input::Tick => {}
         }
         self.fire_timers(now, out);
         self.tend_gauges(now, out);
         self.tend_guards(now, out);
         self.tend_jobs(now, out);
+        self.tend_tasks(now, out);
         self.settle(now, out);
+        self.hear(begun, now, out);
     }
 
     /// Monotonic time at which [`Input::Tick`] is due; `None` when nothing waits for time.
@@ -196,6 +209,8 @@ impl Core {
             self.jobs.next_timeout(),
             self.gauges.next_timeout(),
             self.guards.next_timeout(),
+            self.bus.next_timeout(),
+            self.tasks.next_timeout(),
         ]
         .into_iter()
         .flatten()

@@ -316,6 +316,11 @@ fn line(effect: &Effect) -> Option<String> {
         Effect::DropBatches { daemon, batches } => {
             Some(format!("drop {} of {daemon}", batches.join(", ")))
         }
-        Effect::Persist(_) | Effect::Probe { .. } | Effect::Reply { .. } => None,
+        Effect::Persist(_)
+        | Effect::Bus(_)
+        | Effect::Task(_)
+        | Effect::Stored(_)
+        | Effect::Probe { .. }
+        | Effect::Reply { .. } => None,
     }
 }

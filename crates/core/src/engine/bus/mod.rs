@@ -1,0 +1,291 @@
+//! Events, told first in prose.
+//!
+//! Whatever the core tells (starts and ends of runs, changes of state, fires, gauges, gates, guards)
+//! becomes an event, in the batch that tells it. Others publish events of their own types; these are
+//! answered when they are on the disk, all that were published together or none.
+//!
+//! **Order.** An event gets the next number when it is taken in. Numbers have no gaps, and no event
+//! gets the number of another, through any crash: what a crash takes was not answered.
+//!
+//! **Duplicates.** An event whose source and id are known is answered with the number of the first
+//! one, so that whoever got no answer may ask again. So is one that says the same as another of the
+//! same source within a time, if the fleet file asks for that. The last
+//! [`crate::event::KNOWN_MAX`] events of others are known.
+//!
+//! **Retention.** Old events go by age and by count, some time after they may.
+//!
+//! Deliberately absent: the payloads. The journal has them.
+
+mod own;
+mod subscription;
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+
+use jsonschema::Validator;
+use serde_json::Value;
+
+use crate::engine::Core;
+use crate::event::{BATCH_MAX, Event, KNOWN_MAX, NewEvent, Receipt, Seq, identity};
+use crate::io::{Accepted, BusPersist, BusRecovery, Effect, Known, Now, Persist, Refusal};
+use crate::planted::Planted;
+use crate::record::WallMs;
+
+/// Old events are looked for after so many new ones,
+const PRUNE_EVERY: u64 = 1_000;
+/// and after this time.
+const PRUNE_EVERY_MS: u64 = 3_600_000;
+
+/// What the core remembers of events.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Bus {
+    last_seq: Seq,
+    /// Of others' events, oldest first.
+    known: VecDeque<Known>,
+    by_identity: BTreeMap<[u8; 16], Seq>,
+    by_content: BTreeMap<[u8; 16], (Seq, WallMs)>,
+    /// By type.
+    schemas: BTreeMap<String, Arc<Validator>>,
+    /// Since old ones were looked for.
+    stored: u64,
+    prune_due: Option<u64>,
+}
+
+/// What an event says, before it is one.
+struct Said {
+    kind: &'static str,
+    subject: Option<String>,
+    time_ms: WallMs,
+    data: Value,
+}
+
+impl Bus {
+    /// Monotonic time at which something of it is due.
+    pub(crate) fn next_timeout(&self) -> Option<u64> {
+        self.prune_due
+    }
+
+    fn remember(&mut self, known: Known) {
+        self.by_identity
+            .insert(identity(&known.source, &known.id), known.seq);
+        if let Some(content) = known.content {
+            self.by_content
+                .insert(content, (known.seq, known.stored_ms));
+        }
+        self.known.push_back(known);
+        if self.known.len() > KNOWN_MAX
+            && let Some(old) = self.known.pop_front()
+        {
+            self.forget(&old);
+        }
+    }
+
+    /// Newer events may have the same content: theirs stays.
+    fn forget(&mut self, old: &Known) {
+        let identity = identity(&old.source, &old.id);
+        if self.by_identity.get(&identity) == Some(&old.seq) {
+            self.by_identity.remove(&identity);
+        }
+        if let Some(content) = old.content
+            && self
+                .by_content
+                .get(&content)
+                .is_some_and(|(seq, _)| *seq == old.seq)
+        {
+            self.by_content.remove(&content);
+        }
+    }
+
+    fn id_of(&self, seq: Seq) -> Option<&str> {
+        let at = self.known.binary_search_by_key(&seq, |known| known.seq);
+        at.ok().map(|at| self.known[at].id.as_str())
+    }
+}
+
+impl Core {
+    pub(crate) fn load_bus(&mut self, _now: Now) {
+        let compiled = self.fleet.events.types.iter().filter_map(|(name, kind)| {
+            // Checked when the fleet file was.
+            let validator = jsonschema::validator_for(kind.schema.as_ref()?).ok()?;
+            Some((name.clone(), Arc::new(validator)))
+        });
+        self.bus.schemas = compiled.collect();
+    }
+
+    pub(crate) fn recover_bus(&mut self, found: BusRecovery, now: Now, out: &mut Vec<Effect>) {
+        if !self.has(Planted::SeqReused) {
+            self.bus.last_seq = found.last_seq;
+        }
+        if !self.has(Planted::KnownForgotten) {
+            for known in found.known {
+                self.bus.remember(known);
+            }
+        }
+        let said = Said {
+            kind: "manager.started",
+            subject: None,
+            time_ms: now.wall_ms,
+            data: Value::Null,
+        };
+        self.store_own(said, now, out);
+        self.prune(now, out);
+    }
+
+    /// Publishes all of these, or none.
+    pub(crate) fn emit(
+        &mut self,
+        events: Vec<NewEvent>,
+        now: Now,
+        out: &mut Vec<Effect>,
+    ) -> Result<Accepted, Refusal> {
+        if events.len() > BATCH_MAX {
+            let why = format!("there are {} events, at most {BATCH_MAX}", events.len());
+            let index = BATCH_MAX;
+            return Err(Refusal::BadEvent { index, why });
+        }
+        for (index, event) in events.iter().enumerate() {
+            let checked = event.check(now.wall_ms);
+            let checked = checked.and_then(|()| self.check_payload(event));
+            checked.map_err(|why| Refusal::BadEvent { index, why })?;
+        }
+        let mut accepted = Accepted::default();
+        for event in events {
+            accepted.events.push(self.store_others(event, now, out));
+        }
+        Ok(accepted)
+    }
+
+    fn check_payload(&self, event: &NewEvent) -> Result<(), String> {
+        let Some(schema) = self.bus.schemas.get(&event.kind) else {
+            return Ok(());
+        };
+        schema.validate(&event.data).map_err(|error| {
+            let place = error.instance_path().to_string();
+            let place = if place.is_empty() {
+                "data".to_owned()
+            } else {
+                format!("data{place}")
+            };
+            format!("{place} breaks the schema of `{}`: {error}", event.kind)
+        })
+    }
+
+    /// A duplicate is not stored again.
+    fn store_others(&mut self, event: NewEvent, now: Now, out: &mut Vec<Effect>) -> Receipt {
+        let seq = self.bus.last_seq + 1;
+        let id = event.id.unwrap_or_else(|| fresh_id(now, seq));
+        let mut event = Event {
+            seq,
+            id,
+            source: event.source,
+            kind: event.kind,
+            subject: event.subject,
+            time_ms: event.time_ms.unwrap_or(now.wall_ms),
+            stored_ms: now.wall_ms,
+            data: event.data,
+            dataschema: event.dataschema,
+            extensions: event.extensions,
+        };
+        let content = self
+            .fleet
+            .events
+            .same_content_ms
+            .map(|within| (event.content(), within));
+        let same = content.and_then(|(content, within)| {
+            let (seq, stored_ms) = self.bus.by_content.get(&content)?;
+            let age = u64::try_from(now.wall_ms.saturating_sub(*stored_ms)).ok()?;
+            (age <= within).then_some(*seq)
+        });
+        let known = self
+            .bus
+            .by_identity
+            .get(&identity(&event.source, &event.id));
+        if let Some(first) = known.copied().or(same) {
+            if let Some(known) = self.bus.id_of(first) {
+                event.id = known.to_owned();
+            }
+            return Receipt {
+                seq: first,
+                id: event.id,
+                duplicate: true,
+            };
+        }
+        self.bus.remember(Known {
+            seq,
+            source: event.source.clone(),
+            id: event.id.clone(),
+            content: content.map(|(content, _)| content),
+            stored_ms: now.wall_ms,
+        });
+        let receipt = Receipt {
+            seq,
+            id: event.id.clone(),
+            duplicate: false,
+        };
+        self.store(event, now, out);
+        receipt
+    }
+
+    fn store_own(&mut self, said: Said, now: Now, out: &mut Vec<Effect>) {
+        let seq = self.bus.last_seq + 1;
+        let event = Event {
+            seq,
+            id: fresh_id(now, seq),
+            source: format!("{}{}", crate::event::OWN_SOURCE, self.fleet.name),
+            kind: said.kind.to_owned(),
+            subject: said.subject,
+            time_ms: said.time_ms,
+            stored_ms: now.wall_ms,
+            data: said.data,
+            ..Event::default()
+        };
+        self.store(event, now, out);
+    }
+
+    fn store(&mut self, event: Event, now: Now, out: &mut Vec<Effect>) {
+        self.bus.last_seq = event.seq;
+        self.bus.stored += 1;
+        let event = Arc::new(event);
+        if !self.has(Planted::EventNotStored) || event.seq % 7 != 0 {
+            out.push(Effect::Persist(Persist::Bus(BusPersist::Event(
+                Arc::clone(&event),
+            ))));
+        }
+        out.push(Effect::Stored(event));
+        if self.bus.stored >= PRUNE_EVERY {
+            self.prune(now, out);
+        }
+    }
+
+    /// Makes events of what was told since this place in the effects.
+    pub(crate) fn hear(&mut self, from: usize, now: Now, out: &mut Vec<Effect>) {
+        let said: Vec<Said> = out[from..]
+            .iter()
+            .filter_map(|told| own::of(told, now))
+            .collect();
+        for said in said {
+            self.store_own(said, now, out);
+        }
+        if self.bus.prune_due.is_some_and(|due| due <= now.mono_ms) {
+            self.prune(now, out);
+        }
+    }
+
+    fn prune(&mut self, now: Now, out: &mut Vec<Effect>) {
+        let events = &self.fleet.events;
+        let keep = i64::try_from(events.keep_ms).unwrap_or(i64::MAX);
+        out.push(Effect::Persist(Persist::Bus(BusPersist::Prune {
+            before_ms: now.wall_ms.saturating_sub(keep),
+            keep_max: events.keep_max,
+            // The newest one stays: its number must not be used again.
+            upto: self.bus.last_seq.saturating_sub(1),
+        })));
+        self.bus.stored = 0;
+        self.bus.prune_due = Some(now.mono_ms.saturating_add(PRUNE_EVERY_MS));
+    }
+}
+
+/// Unlike any other, even of a state directory that was deleted.
+fn fresh_id(now: Now, seq: Seq) -> String {
+    format!("{:x}-{seq}", now.wall_ms)
+}

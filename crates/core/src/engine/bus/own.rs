@@ -1,0 +1,110 @@
+//! The manager's own events: what each effect that tells something says.
+
+use serde_json::{Value, json};
+
+use super::Said;
+use crate::fleet::Level;
+use crate::happened::What;
+use crate::io::{Effect, Now, Persist};
+use crate::view::{State, Transition};
+
+/// What an effect says, if it says something that others may want to know.
+pub(super) fn of(told: &Effect, now: Now) -> Option<Said> {
+    match told {
+        Effect::Transition(transition) => of_transition(transition),
+        Effect::Happened(happened) => {
+            let (kind, subject) = kind_of(&happened.what);
+            let mut data = serde_json::to_value(&happened.what).ok()?;
+            if let Value::Object(fields) = &mut data {
+                fields.remove("type");
+            }
+            Some(Said {
+                kind,
+                subject: Some(subject.to_owned()),
+                time_ms: happened.at_ms,
+                data,
+            })
+        }
+        Effect::Persist(Persist::RunIntent(row)) => Some(Said {
+            kind: "daemon.starting",
+            subject: Some(row.unit.clone()),
+            time_ms: now.wall_ms,
+            data: json!({ "run": row.run, "generation": row.generation, "cause": row.cause }),
+        }),
+        Effect::Persist(Persist::RunEnded { record, class }) => Some(Said {
+            kind: "daemon.exited",
+            subject: Some(record.unit.clone()),
+            time_ms: record.ended_at_ms,
+            data: json!({
+                "run": record.run,
+                "generation": record.generation,
+                "reason": record.reason,
+                "code": record.code,
+                "signal": record.signal,
+                "message": record.message,
+                "class": class,
+            }),
+        }),
+        _ => None,
+    }
+}
+
+fn of_transition(transition: &Transition) -> Option<Said> {
+    let kind = match transition.to {
+        State::Up | State::Running => "daemon.started",
+        State::Ready => "daemon.ready",
+        State::Degraded => "daemon.degraded",
+        State::Backoff => "daemon.backing-off",
+        State::CoolDown => "daemon.crash-looping",
+        State::Held => "daemon.held",
+        State::Failed => "daemon.failed",
+        State::Done => "daemon.done",
+        State::Stopped => "daemon.stopped",
+        State::Paused => "daemon.paused",
+        State::Unknown => "daemon.unknown",
+        // These pass by themselves, or are told by the job.
+        State::Waiting | State::Starting | State::Stopping | State::Scheduled | State::Overdue => {
+            return None;
+        }
+    };
+    Some(Said {
+        kind,
+        subject: Some(transition.unit.clone()),
+        time_ms: transition.at_ms,
+        data: json!({
+            "from": transition.from,
+            "reason": transition.reason,
+            "run": transition.run,
+        }),
+    })
+}
+
+/// Type and subject.
+fn kind_of(what: &What) -> (&'static str, &str) {
+    match what {
+        What::JobFired { job, .. } => ("job.fired", job),
+        What::JobSkipped { job, .. } => ("job.skipped", job),
+        What::JobMissed { job, .. } => ("job.missed", job),
+        What::JobOverdue { job, .. } => ("job.overdue", job),
+        What::JobEnded { job, .. } => ("job.ended", job),
+        What::JobPaused { job, .. } => ("job.paused", job),
+        What::GaugeLevel { gauge, to, .. } => (gauge_kind(*to), gauge),
+        What::GateClosed { gate, .. } => ("gate.closed", gate),
+        What::GateOpened { gate, .. } => ("gate.opened", gate),
+        What::Guard { unit, broken, .. } if *broken => ("guard.broken", unit),
+        What::Guard { unit, .. } => ("guard.kept", unit),
+        What::Watching { daemon, problem } if problem.is_some() => ("watch.problem", daemon),
+        What::Watching { daemon, .. } => ("watch.restored", daemon),
+    }
+}
+
+fn gauge_kind(level: Level) -> &'static str {
+    match level {
+        Level::Unknown => "gauge.unknown",
+        Level::Ok => "gauge.ok",
+        Level::Warn => "gauge.warn",
+        Level::Under => "gauge.under",
+        Level::Frozen => "gauge.frozen",
+        Level::Over => "gauge.over",
+    }
+}
