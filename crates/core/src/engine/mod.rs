@@ -209,7 +209,6 @@ impl Core {
             self.jobs.next_timeout(),
             self.gauges.next_timeout(),
             self.guards.next_timeout(),
-            self.bus.next_timeout(),
             self.tasks.next_timeout(),
         ]
         .into_iter()

@@ -12,7 +12,7 @@
 //! same source within a time, if the fleet file asks for that. The last
 //! [`crate::event::KNOWN_MAX`] events of others are known.
 //!
-//! **Retention.** Old events go by age and by count, some time after they may.
+//! **Retention.** Old events go by age and by count, when new ones come. The newest always stays.
 //!
 //! Deliberately absent: the payloads. The journal has them.
 
@@ -31,9 +31,9 @@ use crate::io::{Accepted, BusPersist, BusRecovery, Effect, Known, Now, Persist, 
 use crate::planted::Planted;
 use crate::record::WallMs;
 
-/// Old events are looked for after so many new ones,
+/// Old events are looked for with a new one, after so many,
 const PRUNE_EVERY: u64 = 1_000;
-/// and after this time.
+/// or after this time.
 const PRUNE_EVERY_MS: u64 = 3_600_000;
 
 /// What the core remembers of events.
@@ -48,7 +48,8 @@ pub(crate) struct Bus {
     schemas: BTreeMap<String, Arc<Validator>>,
     /// Since old ones were looked for.
     stored: u64,
-    prune_due: Option<u64>,
+    /// Monotonic time at which they were.
+    pruned_mono: u64,
 }
 
 /// What an event says, before it is one.
@@ -60,11 +61,6 @@ struct Said {
 }
 
 impl Bus {
-    /// Monotonic time at which something of it is due.
-    pub(crate) fn next_timeout(&self) -> Option<u64> {
-        self.prune_due
-    }
-
     fn remember(&mut self, known: Known) {
         self.by_identity
             .insert(identity(&known.source, &known.id), known.seq);
@@ -252,7 +248,8 @@ impl Core {
             ))));
         }
         out.push(Effect::Stored(event));
-        if self.bus.stored >= PRUNE_EVERY {
+        let since = now.mono_ms.saturating_sub(self.bus.pruned_mono);
+        if self.bus.stored >= PRUNE_EVERY || since >= PRUNE_EVERY_MS {
             self.prune(now, out);
         }
     }
@@ -266,9 +263,6 @@ impl Core {
         for said in said {
             self.store_own(said, now, out);
         }
-        if self.bus.prune_due.is_some_and(|due| due <= now.mono_ms) {
-            self.prune(now, out);
-        }
     }
 
     fn prune(&mut self, now: Now, out: &mut Vec<Effect>) {
@@ -281,7 +275,7 @@ impl Core {
             upto: self.bus.last_seq.saturating_sub(1),
         })));
         self.bus.stored = 0;
-        self.bus.prune_due = Some(now.mono_ms.saturating_add(PRUNE_EVERY_MS));
+        self.bus.pruned_mono = now.mono_ms;
     }
 }
 
