@@ -3,11 +3,13 @@
 use std::path::Path;
 
 use eud_core::fleet::Fleet;
+use eud_core::io::BusRecovery;
 use eud_core::record::{Book, GateRow, Generation, Intent, Ledger, RunRow};
 use rusqlite::{Connection, OptionalExtension, Row};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use crate::bus;
 use crate::error::{Result, StoreError};
 use crate::{Reader, Store};
 
@@ -19,7 +21,7 @@ pub(crate) const META_GENERATION: &str = "generation";
 const RUN_COLUMNS: &str = "run, unit, generation, intent_at_ms, pid, cause, exit, class";
 
 /// Everything a manager must know when it starts.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default)]
 pub struct Journal {
     /// Durable intents.
     pub intents: Vec<Intent>,
@@ -37,6 +39,8 @@ pub struct Journal {
     pub books: Vec<Book>,
     /// Durable memory of gates.
     pub gates: Vec<GateRow>,
+    /// Durable memory of events.
+    pub bus: BusRecovery,
 }
 
 /// The word that serde uses for a variant without fields.
@@ -113,7 +117,7 @@ impl Reader {
 }
 
 /// A value that does not decode is damage too.
-fn unreadable(path: &Path, source: rusqlite::Error) -> StoreError {
+pub(crate) fn unreadable(path: &Path, source: rusqlite::Error) -> StoreError {
     match source {
         rusqlite::Error::FromSqlConversionFailure(..)
         | rusqlite::Error::IntegralValueOutOfRange(..)
@@ -169,6 +173,7 @@ fn journal(conn: &Connection) -> rusqlite::Result<Journal> {
                 reason: row.get(2)?,
             })
         })?,
+        bus: bus::recovery(conn)?,
     })
 }
 
@@ -186,14 +191,14 @@ fn runs(conn: &Connection, unit: &str, limit: u32) -> rusqlite::Result<Vec<RunRo
     rows.collect()
 }
 
-fn meta(conn: &Connection, key: &str) -> rusqlite::Result<Option<String>> {
+pub(crate) fn meta(conn: &Connection, key: &str) -> rusqlite::Result<Option<String>> {
     conn.query_row("select value from meta where key = ?1", [key], |row| {
         row.get(0)
     })
     .optional()
 }
 
-fn collect<T>(
+pub(crate) fn collect<T>(
     conn: &Connection,
     sql: &str,
     read: fn(&Row<'_>) -> rusqlite::Result<T>,
@@ -241,7 +246,7 @@ fn run_row(row: &Row<'_>) -> rusqlite::Result<RunRow> {
     })
 }
 
-fn decode<T: DeserializeOwned>(column: usize, text: &str) -> rusqlite::Result<T> {
+pub(crate) fn decode<T: DeserializeOwned>(column: usize, text: &str) -> rusqlite::Result<T> {
     serde_json::from_str(text).map_err(|source| undecodable(column, source))
 }
 
@@ -254,7 +259,7 @@ fn decode_number(text: &str) -> rusqlite::Result<Generation> {
     text.parse().map_err(|source| undecodable(0, source))
 }
 
-fn undecodable(
+pub(crate) fn undecodable(
     column: usize,
     source: impl std::error::Error + Send + Sync + 'static,
 ) -> rusqlite::Error {

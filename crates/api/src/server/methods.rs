@@ -3,6 +3,7 @@
 //! Invariants: parameters are checked before anything is asked of the manager; every error of the
 //! manager has its code, but for its end, which is no answer: the connection is closed.
 
+use eud_core::event::NewEvent;
 use eud_core::words::rfc3339;
 use eud_manager::{CommandError, Handle, Request};
 use serde::Serialize;
@@ -10,11 +11,11 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use crate::protocol::{
-    FleetInvalid, HoldParams, Info, NameParams, NamesParams, Pong, RUNS_DEFAULT, RpcError,
-    RunsParams, Shown, ShutdownParams, SignalParams, Subscribed, UnknownSelector, UpParams,
-    VERSION, code,
+    FleetInvalid, FollowParams, HoldParams, Info, NameParams, NamesParams, Pong, RUNS_DEFAULT,
+    RpcError, RunsParams, Shown, ShutdownParams, SignalParams, Subscribed, UnknownSelector,
+    UpParams, VERSION, code,
 };
-use crate::server::rpc;
+use crate::server::{events, rpc};
 
 /// Most runs that are given at once.
 const RUNS_MAX: u32 = 1_000;
@@ -49,6 +50,8 @@ pub(super) enum Asked {
     Show(String),
     Runs(RunsParams),
     Why(String),
+    Emit(Vec<NewEvent>),
+    Follow(FollowParams),
 }
 
 /// Reads method and parameters.
@@ -62,6 +65,12 @@ pub(super) fn understand(method: &str, params: Value) -> Result<Asked, RpcError>
         "fleet.status" => none(params, Asked::Status)?,
         "fleet.reload" => none(params, Asked::Reload)?,
         "events.subscribe" => none(params, Asked::Subscribe)?,
+        "event.emit" => Asked::Emit(events::read(read(params)?)?),
+        "event.follow" => {
+            let params: FollowParams = read(params)?;
+            events::check(&params)?;
+            Asked::Follow(params)
+        }
         "daemon.show" => Asked::Show(read::<NameParams>(params)?.name),
         "daemon.runs" => Asked::Runs(read(params)?),
         "daemon.why" => Asked::Why(read::<NameParams>(params)?.name),
@@ -121,6 +130,9 @@ pub(super) async fn carry_out(handle: &Handle, asked: Asked) -> Outcome {
             encode(&handle.runs(&name, limit).await.map_err(failed)?)
         }
         Asked::Why(name) => encode(&handle.why(&name).await.map_err(failed)?),
+        Asked::Emit(events) => events::emit(handle, events).await,
+        // The connection's.
+        Asked::Follow(_) => Err(rpc::error(code::INTERNAL, "only a connection follows").into()),
     }
 }
 
@@ -196,7 +208,7 @@ fn encode(value: &impl Serialize) -> Outcome {
 }
 
 /// An error of the manager as it travels.
-fn failed(error: CommandError) -> Failure {
+pub(super) fn failed(error: CommandError) -> Failure {
     let message = error.to_string();
     let (code, data) = match error {
         CommandError::Refused { refusal, .. } => (code::REFUSED, encode(&refusal).ok()),
