@@ -68,7 +68,11 @@ pub(super) fn first(source: &str, errors: &ParseErrors) -> Fault {
     let offset = offset_of(source, error.pos);
     let words = super::shortened(&error.msg);
     let words = words.strip_prefix("Syntax error: ").unwrap_or(&words);
-    fault(offset, words)
+    let ends = words.strip_prefix("mismatched input '<EOF>' expecting ");
+    match ends {
+        Some(expected) => fault(offset, format!("it ends where `{expected}` is expected")),
+        None => fault(offset, words),
+    }
 }
 
 /// Line and column, both from 1, as an offset.
