@@ -13,7 +13,8 @@ use std::time::{Duration, Instant};
 
 use eud_core::Core;
 use eud_core::fleet::{Fleet, task_of};
-use eud_core::io::{Accepted, Command, Effect, Input, Now, Persist};
+use eud_core::io::{Accepted, Command, Effect, Input, Now, Persist, Refusal};
+use eud_core::record::TaskId;
 use eud_core::select;
 use eud_core::view::{ManagerView, State, Status};
 use eud_store::{Store, StoreError};
@@ -95,6 +96,15 @@ pub(crate) struct Engine {
     pub(crate) outcome: ExitOutcome,
     /// When the disk is to be waited for.
     pub(crate) sync_at: Option<Instant>,
+}
+
+fn no_task(id: TaskId) -> CommandError {
+    let refusal = Refusal::Unknown {
+        what: "task".to_owned(),
+        name: id.to_string(),
+    };
+    let message = crate::refusal::words(&refusal);
+    CommandError::Refused { refusal, message }
 }
 
 /// By value, as it is mapped.
@@ -403,7 +413,8 @@ impl Engine {
                 let _ = answer.send(self.store.tasks(&filter).map_err(unreadable));
             }
             Ask::Task(id, answer) => {
-                let _ = answer.send(self.store.task(id).map_err(unreadable));
+                let found = self.store.task(id).map_err(unreadable);
+                let _ = answer.send(found.and_then(|found| found.ok_or_else(|| no_task(id))));
             }
             Ask::Command(_, answer) | Ask::Load(_, answer) => {
                 let _ = answer.send(Err(CommandError::Ending));

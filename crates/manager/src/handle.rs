@@ -102,11 +102,11 @@ pub(crate) enum Ask {
         TaskFilter,
         oneshot::Sender<Result<Vec<TaskRow>, CommandError>>,
     ),
-    Task(TaskId, oneshot::Sender<Result<TaskShown, CommandError>>),
+    Task(
+        TaskId,
+        oneshot::Sender<Result<(TaskRow, TaskSpec), CommandError>>,
+    ),
 }
-
-/// A task, and what it is to do; `None` when there is none.
-pub(crate) type TaskShown = Option<(TaskRow, TaskSpec)>;
 
 /// Cloneable way to a running manager.
 #[derive(Debug, Clone)]
@@ -216,11 +216,11 @@ impl Handle {
         self.ask(|reply| Ask::Tasks(filter, reply)).await?
     }
 
-    /// A task, and what it is to do; `None` when it is not kept.
+    /// A task, and what it is to do.
     ///
     /// # Errors
-    /// As [`Handle::tasks`].
-    pub async fn task(&self, id: TaskId) -> Result<Option<(TaskRow, TaskSpec)>, CommandError> {
+    /// As [`Handle::tasks`], and when it is not kept.
+    pub async fn task(&self, id: TaskId) -> Result<(TaskRow, TaskSpec), CommandError> {
         self.ask(|reply| Ask::Task(id, reply)).await?
     }
 

@@ -47,25 +47,15 @@ fn any_output_counts_and_the_last_line_that_says_something_is_shown() {
 
 #[test]
 fn claude_says_what_it_does_what_it_takes_and_what_came_of_it() {
-    let session = [
-        r#"{"type":"system","subtype":"init","session_id":"s","model":"m","tools":["Bash"]}"#,
-        r#"{"type":"assistant","message":{"id":"msg_1","role":"assistant","content":[{"type":"text","text":"I look at it.\nThen I go on."}],"usage":{"input_tokens":4,"cache_creation_input_tokens":100,"cache_read_input_tokens":1000,"output_tokens":1}},"session_id":"s"}"#,
-        r#"{"type":"assistant","message":{"id":"msg_1","content":[{"type":"tool_use","id":"t","name":"Bash","input":{"command":"cargo test\n# and more","description":"Runs"}}],"usage":{"input_tokens":4,"cache_creation_input_tokens":100,"cache_read_input_tokens":1000,"output_tokens":30}}}"#,
-        r#"{"type":"user","message":{"role":"user","content":[{"type":"tool_result","content":"ok"}]}}"#,
-    ];
-    let progress = after(ProgressFrom::Json, &session);
+    let session: Vec<&str> = include_str!("samples/claude.jsonl").lines().collect();
+    let progress = after(ProgressFrom::Json, &session[..4]);
     assert_eq!((progress.steps, words(&progress)), (4, "Bash: cargo test"));
     assert_eq!(
         (progress.tokens_in, progress.tokens_out),
         (Some(1104), Some(30))
     );
     assert_eq!((progress.cost_micros, &progress.result), (None, &None));
-    let mut all = session.to_vec();
-    all.extend([
-        r#"{"type":"assistant","message":{"id":"msg_2","content":[{"type":"text","text":"Done."}],"usage":{"input_tokens":10,"output_tokens":5}}}"#,
-        r#"{"type":"result","subtype":"success","is_error":false,"total_cost_usd":0.0123455,"result":"All tests pass.","usage":{"input_tokens":14,"cache_creation_input_tokens":100,"cache_read_input_tokens":1000,"output_tokens":40}}"#,
-    ]);
-    let progress = after(ProgressFrom::Json, &all);
+    let progress = after(ProgressFrom::Json, &session);
     assert_eq!((progress.steps, words(&progress)), (6, "Done."));
     assert_eq!(
         (progress.tokens_in, progress.tokens_out),
@@ -77,16 +67,8 @@ fn claude_says_what_it_does_what_it_takes_and_what_came_of_it() {
 
 #[test]
 fn codex_says_the_same_in_its_own_way() {
-    let progress = after(
-        ProgressFrom::Json,
-        &[
-            r#"{"type":"thread.started","thread_id":"x"}"#,
-            r#"{"type":"turn.started"}"#,
-            r#"{"type":"item.started","item":{"id":"item_1","type":"command_execution","command":"bash -lc ls","status":"in_progress"}}"#,
-            r#"{"type":"item.completed","item":{"id":"item_3","type":"agent_message","text":"The repository has docs."}}"#,
-            r#"{"type":"turn.completed","usage":{"input_tokens":24763,"cached_input_tokens":24448,"output_tokens":122}}"#,
-        ],
-    );
+    let session: Vec<&str> = include_str!("samples/codex.jsonl").lines().collect();
+    let progress = after(ProgressFrom::Json, &session);
     assert_eq!(
         (progress.steps, words(&progress)),
         (5, "The repository has docs.")
