@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use eud_core::event::{NewEvent, OWN_SOURCE, Receipt, Seq, catalogue};
-use eud_core::fleet::{Events, Fleet};
+use eud_core::fleet::{Events, Fleet, task_of};
 use eud_core::io::{BusPersist, Reply};
 use eud_core::io::{Command, Effect, Persist};
 use serde_json::json;
@@ -58,10 +58,13 @@ impl EventChecker {
                         told.insert((event.kind.clone(), run.to_owned()));
                     }
                 }
-                Effect::Persist(Persist::RunEnded { record, .. }) => {
+                // Tasks tell of their runs themselves.
+                Effect::Persist(Persist::RunEnded { record, .. })
+                    if task_of(&record.unit).is_none() =>
+                {
                     owed.insert(("daemon.exited".to_owned(), record.run.clone()));
                 }
-                Effect::Persist(Persist::RunIntent(row)) => {
+                Effect::Persist(Persist::RunIntent(row)) if task_of(&row.unit).is_none() => {
                     owed.insert(("daemon.starting".to_owned(), row.run.clone()));
                 }
                 _ => {}

@@ -1,5 +1,7 @@
 //! Writing: one transaction for each batch.
 
+mod task;
+
 use eud_core::fleet::Fleet;
 use eud_core::io::Persist;
 use eud_core::record::{ExitClass, ExitRecord, GateRow, Intent, Ledger, RunRow};
@@ -160,7 +162,7 @@ impl Store {
                         .execute([gate])?;
                 }
                 Persist::Bus(item) => bus::put(&tx, item)?,
-                Persist::Task(_) => {}
+                Persist::Task(persist) => task::put(&tx, persist)?,
             }
         }
         if let Some(fleet) = fleet {

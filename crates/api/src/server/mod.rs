@@ -15,6 +15,7 @@ mod events;
 pub mod fuzz;
 mod methods;
 mod rpc;
+mod tasks;
 
 use std::fs;
 use std::io;

@@ -16,7 +16,7 @@ const KIND: usize = 20;
 const SUBJECT: usize = 16;
 
 /// Fields that only programs want.
-const DULL: [&str; 8] = [
+const DULL: [&str; 10] = [
     "run",
     "generation",
     "unit",
@@ -25,6 +25,8 @@ const DULL: [&str; 8] = [
     "gate",
     "daemon",
     "from",
+    "pool",
+    "task",
 ];
 
 /// One event, as a line.

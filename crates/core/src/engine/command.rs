@@ -61,7 +61,10 @@ impl Core {
         let data = serde_json::json!({ "keep_daemons": keep_daemons });
         self.announce("manager.stopping", data, now, out);
         let mut accepted = Accepted::default();
-        let running = self.slots.iter().filter(|(_, slot)| slot.run.is_some());
+        let running = self
+            .slots
+            .iter()
+            .filter(|(_, slot)| slot.run.is_some() && !slot.is_task());
         accepted.affected = running.map(|(unit, _)| unit.clone()).collect();
         if keep_daemons {
             return (accepted, true);

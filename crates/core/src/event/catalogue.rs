@@ -101,6 +101,15 @@ const GUARD: &[Field] = &[
     must("broken", Flag, "its limit is broken"),
     must("why", Text, "in words"),
 ];
+const TASK: &[Field] = &[
+    must("unit", Text, "the task's unit: pool and number"),
+    must("pool", Text, "name of the pool"),
+    must("task", Integer, "its number"),
+    must("attempt", Integer, "tries that were begun"),
+    may("key", Text, "its key"),
+    may("reason", Text, "why, in words"),
+    may("code", Integer, "exit code of its last try"),
+];
 const WATCH: &[Field] = &[
     must("daemon", Text, "name of the daemon"),
     may("problem", Text, "what is not as it should be"),
@@ -314,6 +323,54 @@ pub const TYPES: &[Type] = &[
         "",
         "The manager was asked to end.",
         &[must("keep_daemons", Flag, "the daemons go on")],
+    ),
+    kind(
+        "pool.rests",
+        "pool",
+        "No task of it begins for a time.",
+        &[
+            must("pool", Text, "name of the pool"),
+            must("why", Text, "in words"),
+            may("until_ms", Time, "until when; absent: until it is resumed"),
+        ],
+    ),
+    kind(
+        "pool.resumed",
+        "pool",
+        "Its tasks begin again.",
+        &[
+            must("pool", Text, "name of the pool"),
+            must("why", Text, "in words"),
+        ],
+    ),
+    kind("task.cancelled", "unit", "It was called off.", TASK),
+    kind(
+        "task.failed",
+        "unit",
+        "It ended badly, for the last time.",
+        TASK,
+    ),
+    kind("task.lost", "unit", "Nobody knows how it ended.", TASK),
+    kind(
+        "task.queued",
+        "unit",
+        "It was accepted, or is to be done again.",
+        TASK,
+    ),
+    kind(
+        "task.retrying",
+        "unit",
+        "A try failed, and there is another one.",
+        TASK,
+    ),
+    kind("task.stalling", "unit", "Its run makes no progress.", TASK),
+    kind("task.started", "unit", "It has a run.", TASK),
+    kind("task.succeeded", "unit", "It ended well.", TASK),
+    kind(
+        "task.timed-out",
+        "unit",
+        "It took too long, for the last time.",
+        TASK,
     ),
     kind(
         "watch.problem",
