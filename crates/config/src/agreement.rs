@@ -66,6 +66,45 @@ fn place(spec: &TableSpec) -> (&'static str, &'static [(&'static str, &'static s
             &[("at", "500")],
         ),
         "a gate" => ("[gates.x]", &[("gauge", "\"g1\""), ("members", "[\"j\"]")]),
+        _ => place_of_bus(spec),
+    }
+}
+
+/// The same of events, subscriptions and pools.
+fn place_of_bus(spec: &TableSpec) -> (&'static str, &'static [(&'static str, &'static str)]) {
+    match spec.name {
+        "[events]" => ("[events]", &[]),
+        "an event type" => ("[events.types.\"a.b\"]", &[]),
+        "a subscription" => (
+            "[subscriptions.x]",
+            &[("on", "\"base\""), ("exec", "\"base\"")],
+        ),
+        "task" => (
+            "[subscriptions.x]\non = \"base\"\n[subscriptions.x.task]",
+            &[("pool", "\"p\"")],
+        ),
+        "webhook" => (
+            "[subscriptions.x]\non = \"base\"\n[subscriptions.x.webhook]",
+            &[("url", "\"http://base/\"")],
+        ),
+        "retries" => (
+            "[subscriptions.x]\non = \"base\"\njob = \"j\"\n[subscriptions.x.retries]",
+            &[],
+        ),
+        "retries.backoff" => (
+            "[subscriptions.x]\non = \"base\"\njob = \"j\"\n[subscriptions.x.retries.backoff]",
+            &[],
+        ),
+        "a pool" => ("[pools.x]", &[("command", "\"base\"")]),
+        "rate" => (
+            "[pools.x]\ncommand = \"base\"\n[pools.x.rate]",
+            &[("count", "1"), ("per", "\"1s\"")],
+        ),
+        "work_dir" => ("[pools.x]\ncommand = \"base\"\n[pools.x.work_dir]", &[]),
+        "breaker" => (
+            "[pools.x]\ncommand = \"base\"\n[pools.x.breaker]",
+            &[("failures", "9"), ("rest", "\"1s\"")],
+        ),
         name => panic!("table {name} has no place in this test"),
     }
 }
@@ -84,6 +123,8 @@ fn companion(spec: &TableSpec, key: &str) -> &'static [(&'static str, &'static s
     match (spec.name, key) {
         ("schedule", "from") => &[("every", "\"9h\"")],
         ("a gauge", "cwd" | "env") => &[("command", "\"base\"")],
+        ("a pool", "retry_exits") => &[("retries", "1")],
+        ("task", "once") => &[("key", "\"k\"")],
         ("a daemon", "only_when" | "overlap" | "retry") => &[("kind", "\"job\"")],
         _ => &[],
     }
@@ -118,10 +159,18 @@ fn document_with(spec: &TableSpec, pair: Option<(&str, &str)>, with: &[(&str, &s
         lines.push("[daemons.web]\ncommand = \"web\"".into());
         lines.push("[daemons.j]\ncommand = \"job\"\nkind = \"job\"".into());
     }
-    if !(root && matches!(given, Some("gauges"))) {
+    if !(root && given == Some("gauges")) {
         for name in ["g", "g1", "g2"] {
             lines.push(format!("[gauges.{name}]\nfiles = \"{name}\"\n{LEVELS}"));
         }
+    }
+    if !(root && given == Some("pools")) {
+        for name in ["p", "p1"] {
+            lines.push(format!("[pools.{name}]\ncommand = \"{name}\""));
+        }
+    }
+    if !(root && matches!(given, Some("gates" | "gauges"))) {
+        lines.push("[gates.gpu]\ngauge = \"g\"\nmembers = [\"web\"]".into());
     }
     if !root {
         lines.push("[profiles]\nsmall = [\"web\"]".into());
@@ -145,6 +194,16 @@ fn load_text(folder: &Path, text: &str) -> Result<Fleet, Invalid> {
     for gate in fleet.gates.values_mut() {
         gate.origin = Origin::default();
     }
+    for event_type in fleet.events.types.values_mut() {
+        event_type.origin = Origin::default();
+    }
+    for subscription in fleet.subscriptions.values_mut() {
+        subscription.origin = Origin::default();
+    }
+    for pool in fleet.pools.values_mut() {
+        pool.origin = Origin::default();
+        pool.template.origin = Origin::default();
+    }
     Ok(fleet)
 }
 
@@ -161,6 +220,11 @@ fn each_key(mut check: impl FnMut(&Path, &Value, &'static TableSpec, &'static Ke
     std::fs::write(
         folder.path().join("more.toml"),
         "[daemons.more]\ncommand = \"m\"\n",
+    )
+    .unwrap();
+    std::fs::write(
+        folder.path().join("promoted.json"),
+        "{ \"type\": \"object\" }",
     )
     .unwrap();
     let whole = schema();

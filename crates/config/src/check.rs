@@ -6,6 +6,7 @@
 //! text with `${VAR}` may stand for a number or a boolean.
 //! Deliberately absent: whether the daemons, users or files that are named exist.
 
+use crate::check_values::Words;
 use crate::checked::{Checked, Item, Val};
 use crate::diagnostic::Code;
 use crate::document::{Node, Table, Value};
@@ -164,7 +165,8 @@ impl Checker<'_> {
             return;
         }
         let Some(first) = given.next() else {
-            let inherits = self.defaults && matches!(spec.name, "a daemon" | "ready" | "live");
+            let inherits =
+                self.defaults && matches!(spec.name, "a daemon" | "a pool" | "ready" | "live");
             if !inherits && !hinted {
                 let list = alternatives(spec.one_of);
                 let message = match spec.one_of.len() {
@@ -206,6 +208,9 @@ impl Checker<'_> {
     pub(crate) fn map_key(&mut self, key: &str, at: At, spec: &'static MapSpec) -> bool {
         let parsed = match spec.keys {
             KeyRule::Name => values::name(key),
+            KeyRule::OutletName => values::outlet_name(key),
+            KeyRule::EventType => values::event_type(key),
+            KeyRule::Header => values::header(key),
             KeyRule::Variable => values::variable(key),
             KeyRule::Limit => self.limit_name(key),
         };
@@ -257,7 +262,9 @@ impl Checker<'_> {
                 Value::Table(table) => Val::Map(self.map(table, spec)),
                 _ => return None,
             },
-            Type::Command => Val::Words(self.command(key, node)?),
+            Type::Command => Val::Words(self.command(key, node, Words::Plain)?),
+            Type::TaskCommand => Val::Words(self.command(key, node, Words::Templates)?),
+            Type::Json => Val::Json(self.json_schema(key, node)?),
             Type::Limit => Val::Limit(self.limit(key, node)?),
             _ => self.scalar(key, node, ty)?,
         };
@@ -305,6 +312,14 @@ impl Checker<'_> {
             Type::HttpUrl => self
                 .parsed(key, node, BadUrl, "URL", values::http_url)
                 .map(Val::Text),
+            Type::WebUrl => self
+                .parsed(key, node, BadUrl, "URL", values::web_url)
+                .map(Val::Text),
+            Type::EventPattern => self.event_pattern(key, node).map(Val::Text),
+            Type::Cel => self.cel(key, node).map(Val::Text),
+            Type::EventText => self.event_text(key, node).map(Val::Text),
+            Type::TaskText => self.task_text(key, node).map(Val::Text),
+            Type::TaskPath => self.task_path(key, node).map(Val::Text),
             Type::HostPort => self
                 .parsed(key, node, BadAddress, "address", values::host_port)
                 .map(Val::Text),
@@ -330,6 +345,8 @@ impl Checker<'_> {
             Type::Script => self.script(key, node).map(Val::Text),
             Type::DaemonName
             | Type::GaugeName
+            | Type::GateName
+            | Type::PoolName
             | Type::ProfileName
             | Type::Selector
             | Type::Line => self.line(key, node).map(Val::Text),
@@ -580,13 +597,15 @@ impl Type {
             (Self::Size { .. } | Self::Umask | Self::Account, value) => {
                 matches!(value, Value::Text(_) | Value::Integer { .. })
             }
-            (Self::EnvText, value) => {
+            (Self::EnvText | Self::TaskText, value) => {
                 matches!(
                     value,
                     Value::Text(_) | Value::Integer { .. } | Value::Bool(_)
                 )
             }
-            (Self::Command, value) => matches!(value, Value::Text(_) | Value::Array(_)),
+            (Self::Command | Self::TaskCommand, value) => {
+                matches!(value, Value::Text(_) | Value::Array(_))
+            }
             (Self::Limit, value) => {
                 matches!(
                     value,
@@ -594,7 +613,7 @@ impl Type {
                 )
             }
             (Self::Many(item), value) => matches!(value, Value::Array(_)) || item.takes(node),
-            (Self::Table(_) | Self::Map(_), value) => matches!(value, Value::Table(_)),
+            (Self::Table(_) | Self::Map(_) | Self::Json, value) => matches!(value, Value::Table(_)),
             (Self::Either(options), _) => options.iter().any(|option| option.takes(node)),
             (_, value) => matches!(value, Value::Text(_)),
         }
@@ -621,12 +640,12 @@ impl Type {
             Self::Resource => "a resource such as \"queue:ingest\"".into(),
             Self::Umask => "octal digits such as \"027\"".into(),
             Self::Account => "a name or a number".into(),
-            Self::Path | Self::EnvFile | Self::Include => "a path".into(),
-            Self::Command => "a string or an array of strings".into(),
+            Self::Path | Self::TaskPath | Self::EnvFile | Self::Include => "a path".into(),
+            Self::Command | Self::TaskCommand => "a string or an array of strings".into(),
             Self::Limit => "a number, a size, \"unlimited\", or [soft, hard]".into(),
-            Self::EnvText => "a string, an integer or a boolean".into(),
+            Self::EnvText | Self::TaskText => "a string, an integer or a boolean".into(),
             Self::Many(item) => format!("{}, or an array of them", item.describe()),
-            Self::Table(_) | Self::Map(_) => "a table".into(),
+            Self::Table(_) | Self::Map(_) | Self::Json => "a table".into(),
             Self::Either(options) => {
                 let all: Vec<String> = options.iter().map(Self::describe).collect();
                 all.join(" or ")
@@ -641,6 +660,12 @@ impl Type {
             Self::Glob => "a glob such as \"in/*.json\"".into(),
             Self::Ignored => "a pattern such as \"*.tmp\"".into(),
             Self::Extension => "an extension such as \"md\"".into(),
+            Self::WebUrl => "a URL such as \"https://example.org/hook\"".into(),
+            Self::EventPattern => "a pattern of event types such as \"file.*\"".into(),
+            Self::Cel => "an expression such as \"event.data.size > 10\"".into(),
+            Self::EventText => "a string".into(),
+            Self::GateName => "the name of a gate".into(),
+            Self::PoolName => "the name of a pool".into(),
             Self::GaugeName => "the name of a gauge".into(),
             Self::DaemonName => "the name of a daemon".into(),
             Self::ProfileName => "the name of a profile".into(),

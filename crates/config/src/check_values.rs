@@ -5,12 +5,21 @@ use std::path::{Component, Path, PathBuf};
 use eud_core::fleet::Rlimit;
 
 use crate::check::{Checker, Text};
+use crate::check_texts::begins_with_template;
 use crate::diagnostic::Code;
 use crate::document::{Node, Value};
 use crate::keys::Type;
 use crate::source::{At, Draft, quoted};
 use crate::values::{self, Fault, RLIMIT_NAMES};
 use crate::words::{self, Part, Unbalanced, Word};
+
+/// What the words of a command are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Words {
+    Plain,
+    /// Templates over `task`.
+    Templates,
+}
 
 impl Checker<'_> {
     pub(crate) fn boolean(&mut self, key: &str, node: &Node, ty: &Type) -> Option<bool> {
@@ -239,10 +248,10 @@ impl Checker<'_> {
     }
 
     /// Words of a command; its program resolved against the folder of the file.
-    pub(crate) fn command(&mut self, key: &str, node: &Node) -> Option<Vec<String>> {
+    pub(crate) fn command(&mut self, key: &str, node: &Node, sort: Words) -> Option<Vec<String>> {
         let words = match &node.value {
-            Value::Array(items) => self.listed_words(key, items)?,
-            Value::Text(text) => self.split_words(key, node.at, text)?,
+            Value::Array(items) => self.listed_words(key, items, sort)?,
+            Value::Text(text) => self.split_words(key, node.at, text, sort)?,
             _ => return None,
         };
         let program = words.first().filter(|program| !program.is_empty());
@@ -251,7 +260,8 @@ impl Checker<'_> {
             self.error(Code::BadCommand, node.at, message, "name a program");
             return None;
         };
-        let program = match program.contains('/') {
+        let filled_in = sort == Words::Templates && begins_with_template(program);
+        let program = match program.contains('/') && !filled_in {
             true => join(self.sources.folder(node.at.file), program),
             false => program.clone(),
         };
@@ -262,12 +272,13 @@ impl Checker<'_> {
         )
     }
 
-    fn listed_words(&mut self, key: &str, items: &[Node]) -> Option<Vec<String>> {
+    fn listed_words(&mut self, key: &str, items: &[Node], sort: Words) -> Option<Vec<String>> {
         let mut words = Vec::new();
         for item in items {
             let word = match &item.value {
                 Value::Text(_) => self
                     .text(key, item)
+                    .filter(|text| sort == Words::Plain || self.task_word(key, item.at, text))
                     .and_then(|t| self.home_word(item.at, t.text)),
                 other => {
                     let message = format!("each word of {} must be a string", quoted(key));
@@ -295,8 +306,12 @@ impl Checker<'_> {
         }
     }
 
-    fn split_words(&mut self, key: &str, at: At, text: &str) -> Option<Vec<String>> {
-        let words = match words::split(text) {
+    fn split_words(&mut self, key: &str, at: At, text: &str, sort: Words) -> Option<Vec<String>> {
+        let split = match sort {
+            Words::Plain => words::split(text),
+            Words::Templates => words::split_templates(text),
+        };
+        let words = match split {
             Ok(words) => words,
             Err(Unbalanced(from)) => {
                 let place = self.sources.within(at, text, from..from + 1);
@@ -309,7 +324,11 @@ impl Checker<'_> {
         self.shell_syntax(key, at, text, &words);
         let done: Vec<Option<String>> = words
             .iter()
-            .map(|word| self.joined(at, text, word))
+            .map(|word| {
+                let joined = self.joined(at, text, word)?;
+                let good = sort == Words::Plain || self.joined_template(key, at, text, word);
+                good.then_some(joined)
+            })
             .collect();
         let words: Option<Vec<String>> = done.into_iter().collect();
         if words
@@ -321,6 +340,20 @@ impl Checker<'_> {
             return None;
         }
         words
+    }
+
+    /// Checks a word as a template. Its place is exact where nothing in it was filled in.
+    fn joined_template(&mut self, key: &str, at: At, text: &str, word: &Word) -> bool {
+        let place = self.sources.within(at, text, word.range.clone());
+        let mut whole = Text {
+            text: String::new(),
+            expanded: false,
+        };
+        for part in &word.parts {
+            let (Part::Literal(part) | Part::Open(part, _)) = part;
+            whole.text.push_str(part);
+        }
+        self.task_word(key, place, &whole)
     }
 
     /// A word with its variables filled in.

@@ -30,6 +30,7 @@ pub(crate) enum Val {
     List(Vec<Item>),
     Table(Checked),
     Map(Vec<(String, Item)>),
+    Json(serde_json::Value),
 }
 
 /// A checked table.

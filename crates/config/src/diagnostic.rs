@@ -65,6 +65,14 @@ pub enum Code {
     UnknownZone,
     /// A pattern of paths that cannot be understood.
     BadGlob,
+    /// A pattern of event types that cannot mean one.
+    BadPattern,
+    /// A CEL expression that cannot be understood, or names what is not there.
+    BadExpression,
+    /// A template that cannot be understood, or names what is not there.
+    BadTemplate,
+    /// A JSON Schema that is none.
+    BadSchema,
     /// A `${VAR}` that is undefined or malformed.
     Variable,
     /// A required key is absent.
@@ -77,6 +85,10 @@ pub enum Code {
     UnknownDaemon,
     /// A gauge that is not defined.
     UnknownGauge,
+    /// A gate that is not defined.
+    UnknownGate,
+    /// A pool that is not defined.
+    UnknownPool,
     /// A profile that is not defined.
     UnknownProfile,
     /// A selector in a profile that means nothing in this fleet.

@@ -17,6 +17,10 @@ pub(crate) enum Type {
     DaemonName,
     /// The name of a gauge.
     GaugeName,
+    /// The name of a gate.
+    GateName,
+    /// The name of a pool.
+    PoolName,
     /// The name of a profile.
     ProfileName,
     /// A term of a profile.
@@ -70,6 +74,22 @@ pub(crate) enum Type {
     Signal,
     Regex,
     HttpUrl,
+    /// `http://` or `https://`.
+    WebUrl,
+    /// A pattern of types of events.
+    EventPattern,
+    /// A CEL expression over `event`.
+    Cel,
+    /// A template over `event`.
+    EventText,
+    /// A template over `task`; an integer or a boolean is taken as its text.
+    TaskText,
+    /// As `Path`, a template over `task`.
+    TaskPath,
+    /// As `Command`, each word a template over `task`.
+    TaskCommand,
+    /// A table that is taken as JSON.
+    Json,
     HostPort,
     Resource,
     Umask,
@@ -124,6 +144,12 @@ pub(crate) struct MapSpec {
 pub(crate) enum KeyRule {
     /// Names of daemons and profiles.
     Name,
+    /// Names of pools and subscriptions.
+    OutletName,
+    /// Types of events that a fleet may declare.
+    EventType,
+    /// Names of HTTP headers.
+    Header,
     /// Names of environment variables.
     Variable,
     /// Names of resource limits.

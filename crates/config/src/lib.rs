@@ -11,7 +11,9 @@
 
 #[cfg(test)]
 mod agreement;
+mod bus;
 mod check;
+mod check_texts;
 mod check_times;
 mod check_values;
 mod checked;
@@ -28,6 +30,7 @@ mod kinds;
 mod load;
 mod merge;
 mod model;
+mod model_bus;
 mod model_gauge;
 mod model_job;
 mod profiles;

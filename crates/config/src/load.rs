@@ -5,6 +5,7 @@
 //! Invariants: either a fleet that satisfies all that [`eud_core::fleet`] promises, or every error
 //! found; never both, never neither.
 
+mod bus;
 mod gauges;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -12,6 +13,7 @@ use std::path::{Path, PathBuf};
 
 use eud_core::fleet::{Fleet, Kind};
 
+use crate::bus::{self as bus_relations, EventTypes, Pools, Subscriptions};
 use crate::check::{Checker, value_type};
 use crate::checked::{Checked, Item, Val, texts};
 use crate::diagnostic::{Code, Diagnostic, Invalid};
@@ -73,29 +75,7 @@ pub fn load(path: &Path, env: &dyn Fn(&str) -> Option<String>) -> Result<Loaded,
     };
     let mut parts = Parts::default();
     loader.check_documents(&mut fleet, &mut parts, &fleet_folder);
-    let report = &mut loader.report;
-    let few = gauge_relations::check_alone(&parts.gauges, &parts.gates, report);
-    let bounded = relations::check_alone(&parts.daemons, report) && few;
-    let mut members = BTreeMap::new();
-    if !loader.broken && bounded {
-        relations::check(&parts.daemons, &mut loader.report);
-        let (gauges, gates) = (&parts.gauges, &parts.gates);
-        gauge_relations::references(&parts.daemons, gauges, gates, &mut loader.report);
-        let profiles = Profiles {
-            fleet: &fleet,
-            daemons: &parts.daemons,
-            profiles: &parts.profiles,
-            default: parts
-                .default
-                .as_ref()
-                .map(|(name, at)| (name.as_str(), *at)),
-        };
-        let affordable = profiles.gates_are_affordable(&parts.gates, &mut loader.report);
-        members = profiles.check(&mut loader.report);
-        if affordable {
-            gauge_relations::members(&parts.gates, &mut fleet, &mut loader.report);
-        }
-    }
+    let members = loader.check_relations(&mut fleet, &parts);
     let refused = loader.report.has_errors();
     if !refused {
         triggers::zone(&parts.daemons, &loader.zone, &mut loader.report);
@@ -164,6 +144,9 @@ struct Parts {
     profiles: BTreeMap<String, Profile>,
     gauges: Gauges,
     gates: Gates,
+    event_types: EventTypes,
+    subscriptions: Subscriptions,
+    pools: Pools,
     default: Option<(String, At)>,
     /// `[defaults]` of the main file.
     defaults: Option<Table>,
@@ -378,6 +361,43 @@ impl Loader<'_> {
         }
     }
 
+    /// Checks all that is said about something else. Members of each profile.
+    fn check_relations(
+        &mut self,
+        fleet: &mut Fleet,
+        parts: &Parts,
+    ) -> BTreeMap<String, BTreeSet<String>> {
+        let report = &mut self.report;
+        let few = gauge_relations::check_alone(&parts.gauges, &parts.gates, report);
+        let (types, subscriptions, pools) =
+            (&parts.event_types, &parts.subscriptions, &parts.pools);
+        let few = bus_relations::check_alone(types, subscriptions, pools, report) && few;
+        let bounded = relations::check_alone(&parts.daemons, report) && few;
+        let mut members = BTreeMap::new();
+        if !self.broken && bounded {
+            relations::check(&parts.daemons, &mut self.report);
+            let (gauges, gates) = (&parts.gauges, &parts.gates);
+            gauge_relations::references(&parts.daemons, gauges, gates, &mut self.report);
+            let (daemons, report) = (&parts.daemons, &mut self.report);
+            bus_relations::references(daemons, gates, subscriptions, pools, report);
+            let profiles = Profiles {
+                fleet,
+                daemons: &parts.daemons,
+                profiles: &parts.profiles,
+                default: parts
+                    .default
+                    .as_ref()
+                    .map(|(name, at)| (name.as_str(), *at)),
+            };
+            let affordable = profiles.gates_are_affordable(&parts.gates, &mut self.report);
+            members = profiles.check(&mut self.report);
+            if affordable {
+                gauge_relations::members(&parts.gates, fleet, &mut self.report);
+            }
+        }
+        members
+    }
+
     fn check_documents(&mut self, fleet: &mut Fleet, parts: &mut Parts, folder: &str) {
         let documents = std::mem::take(&mut self.documents);
         for document in &documents {
@@ -408,6 +428,8 @@ impl Loader<'_> {
             .iter()
             .map(|(name, declared)| (name.clone(), declared.gate.clone()))
             .collect();
+        let (types, subscriptions) = (&parts.event_types, &parts.subscriptions);
+        bus_relations::declare(types, subscriptions, &parts.pools, fleet);
         let terms =
             |profile: &Profile| profile.terms.iter().map(|(term, _)| term.clone()).collect();
         fleet.profiles = parts
@@ -464,6 +486,15 @@ impl Loader<'_> {
         }
         if let Some(entry) = document.table.get("gates") {
             self.gates(entry, parts);
+        }
+        if let Some(entry) = document.table.get("events") {
+            self.events(entry, main, &mut fleet.events, parts);
+        }
+        if let Some(entry) = document.table.get("subscriptions") {
+            self.subscriptions(entry, defaults.as_ref(), parts, folder);
+        }
+        if let Some(entry) = document.table.get("pools") {
+            self.pools(entry, defaults.as_ref(), parts, folder);
         }
     }
 
@@ -554,15 +585,7 @@ impl Loader<'_> {
                 .wrong_type("daemons", &entry.node, &Type::Map(spec));
             return;
         };
-        let weight = defaults
-            .map_or(0, Table::weight)
-            .saturating_mul(table.entries.len());
-        let defaults = defaults.filter(|_| weight <= INHERITED_BYTES_MAX);
-        if weight > INHERITED_BYTES_MAX {
-            let message = "these daemons would inherit more than 256 MB from `[defaults]`";
-            self.report
-                .push(Draft::error(Code::TooMany, entry.key_at, message));
-        }
+        let defaults = self.affordable(defaults, table.entries.len(), entry.key_at);
         for entry in &table.entries {
             self.checker(false).map_key(&entry.key, entry.key_at, spec);
             if let Some(first) = parts.daemons.get(&entry.key) {
@@ -573,6 +596,22 @@ impl Loader<'_> {
             let declared = self.daemon(entry, defaults, folder);
             parts.daemons.insert(entry.key.clone(), declared);
         }
+    }
+
+    /// The defaults, unless so many copies of them would be too much.
+    fn affordable<'t>(
+        &mut self,
+        defaults: Option<&'t Table>,
+        count: usize,
+        at: At,
+    ) -> Option<&'t Table> {
+        let weight = defaults.map_or(0, Table::weight).saturating_mul(count);
+        if weight > INHERITED_BYTES_MAX {
+            let message = "these would inherit more than 256 MB from `[defaults]`";
+            self.report.push(Draft::error(Code::TooMany, at, message));
+            return None;
+        }
+        defaults
     }
 
     fn daemon(&mut self, entry: &Entry, defaults: Option<&Table>, folder: &str) -> Declared {

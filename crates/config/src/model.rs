@@ -137,18 +137,22 @@ fn exec(table: &Checked, folder: &str) -> Exec {
 }
 
 pub(crate) fn env(table: &Checked) -> BTreeMap<String, EnvValue> {
-    let value = |item: &Item| match &item.val {
-        Val::Text(text) => Some(EnvValue::Plain(text.clone())),
-        Val::Table(secret) => secret_value(secret),
-        _ => None,
-    };
     let entries = table.map("env").iter();
     entries
-        .filter_map(|(name, item)| Some((name.clone(), value(item)?)))
+        .filter_map(|(name, item)| Some((name.clone(), env_value(item)?)))
         .collect()
 }
 
-fn secret_value(secret: &Checked) -> Option<EnvValue> {
+/// A text, or a secret.
+pub(crate) fn env_value(item: &Item) -> Option<EnvValue> {
+    match &item.val {
+        Val::Text(text) => Some(EnvValue::Plain(text.clone())),
+        Val::Table(secret) => secret_value(secret),
+        _ => None,
+    }
+}
+
+pub(crate) fn secret_value(secret: &Checked) -> Option<EnvValue> {
     let env = secret
         .text("env")
         .map(|name| EnvValue::Env(name.to_owned()));

@@ -31,6 +31,12 @@ fn table(out: &mut String, spec: &TableSpec) {
         "a gauge" => "`[gauges.<name>]`".to_owned(),
         "a limit" => "`warn`, `over` and `under` of a gauge".to_owned(),
         "a gate" => "`[gates.<name>]`".to_owned(),
+        "[events]" => "`[events]`".to_owned(),
+        "an event type" => "`[events.types.\"<type>\"]`".to_owned(),
+        "a subscription" => "`[subscriptions.<name>]`".to_owned(),
+        "a pool" => "`[pools.<name>]`".to_owned(),
+        part @ ("task" | "webhook") => format!("`{part}` of a subscription"),
+        part @ ("rate" | "work_dir" | "breaker") => format!("`{part}` of a pool"),
         guard @ ("memory" | "cpu" | "silent_for" | "heartbeat" | "log_rate") => {
             format!("`guards.{guard}`")
         }

@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 
 use crate::keys::{KeyRule, MapSpec, TableSpec, Type};
 use crate::tables::ROOT;
-use crate::values::{NAME_BYTES_MAX, RESOURCES, RLIMIT_NAMES, SIGNALS};
+use crate::values::{IMPLICIT, NAME_BYTES_MAX, RESOURCES, RLIMIT_NAMES, SIGNALS};
 
 /// Identity of the schema.
 const ID: &str = "urn:eudaemon:fleet-file";
@@ -58,7 +58,7 @@ fn table(spec: &TableSpec, defaults: bool) -> Value {
         .map(|key| json!({ "required": [key] }))
         .collect();
     if let (Value::Object(schema), false) = (&mut schema, one_of.is_empty()) {
-        if defaults && matches!(spec.name, "a daemon" | "ready" | "live") {
+        if defaults && matches!(spec.name, "a daemon" | "a pool" | "ready" | "live") {
             return schema.clone().into();
         }
         schema.insert("oneOf".into(), one_of.into());
@@ -83,9 +83,10 @@ fn ty(ty_: &Type, defaults: bool) -> Value {
             reference_or(json!({ "type": "number", "minimum": min, "maximum": max }))
         }
         Type::Choice(words) => reference_or(json!({ "enum": words })),
-        Type::Command => json!({ "$ref": "#/$defs/command" }),
+        Type::Command | Type::TaskCommand => json!({ "$ref": "#/$defs/command" }),
         Type::Limit => limit(),
-        Type::EnvText => json!({ "type": ["string", "integer", "boolean"] }),
+        Type::Json => json!({ "type": "object" }),
+        Type::EnvText | Type::TaskText => json!({ "type": ["string", "integer", "boolean"] }),
         Type::Many(item) => {
             let item = ty(item, defaults);
             json!({ "anyOf": [{ "type": "array", "items": item }, item] })
@@ -101,6 +102,10 @@ fn ty(ty_: &Type, defaults: bool) -> Value {
         | Type::Script
         | Type::DaemonName
         | Type::GaugeName
+        | Type::GateName
+        | Type::PoolName
+        | Type::EventText
+        | Type::TaskPath
         | Type::Cron
         | Type::Moment
         | Type::Calendar
@@ -136,7 +141,9 @@ fn written(ty_: &Type) -> Value {
                 &SIGNALS,
             )
         }
-        Type::Regex => json!({ "type": "string", "minLength": 1 }),
+        Type::WebUrl => pattern("^https?://[^\\s]+$", &["https://example.org/hook"]),
+        Type::EventPattern => pattern(r"^[A-Za-z0-9._*-]+$", &["file.*"]),
+        Type::Regex | Type::Cel => json!({ "type": "string", "minLength": 1 }),
         Type::HttpUrl => pattern("^http://[^\\s]+$", &["http://127.0.0.1:8080/health"]),
         Type::HostPort => pattern("^.+:[0-9]+$", &["127.0.0.1:6379"]),
         Type::Resource => pattern(
@@ -197,6 +204,19 @@ fn map(spec: &MapSpec) -> Value {
             "maxLength": NAME_BYTES_MAX,
             "not": { "enum": ["all", "deprecated"] },
         }),
+        KeyRule::OutletName => json!({
+            "pattern": "^[A-Za-z0-9_][A-Za-z0-9._-]*$",
+            "maxLength": NAME_BYTES_MAX,
+            "not": { "anyOf": [
+                { "enum": ["all", "deprecated"] },
+                { "pattern": format!("^({})", IMPLICIT.join("|").replace('.', r"\.")) },
+            ]},
+        }),
+        KeyRule::EventType => json!({
+            "pattern": r"^[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*$",
+            "maxLength": eud_core::event::NAME_BYTES_MAX,
+        }),
+        KeyRule::Header => json!({ "pattern": r"^[^\s:]+$" }),
         KeyRule::Variable => json!({ "pattern": r"^[^=\s]+$" }),
         KeyRule::Limit => {
             json!({ "enum": RLIMIT_NAMES.iter().map(|(name, _)| *name).collect::<Vec<_>>() })

@@ -264,6 +264,15 @@ impl Report {
             .any(|draft| draft.severity == Severity::Error)
     }
 
+    /// Whether something is wrong within a place.
+    pub(crate) fn refuses_within(&self, at: At) -> bool {
+        self.drafts.iter().any(|draft| {
+            draft.severity == Severity::Error
+                && draft.at.file == at.file
+                && (at.start..at.end).contains(&draft.at.start)
+        })
+    }
+
     /// The known name nearest to an unknown one. Bounded, because it compares with every name there
     /// is.
     pub(crate) fn nearest<'n>(

@@ -4,17 +4,21 @@
 //! one.
 //! Invariants: `default` and `example` are TOML that the parser accepts (tested).
 
+mod bus;
 mod daemon;
 mod gauge;
 mod guard;
 mod job;
+mod pool;
 mod probe;
 
 use crate::keys::{KeyRule, MapSpec, TableSpec, Type, key};
 
+pub(crate) use bus::{EVENT_TYPE, EVENT_TYPES, EVENTS, SUBSCRIPTION};
 pub(crate) use daemon::{DAEMON, RESTART};
 pub(crate) use gauge::{GATE, GAUGE};
 pub(crate) use job::WATCH;
+pub(crate) use pool::POOL;
 
 /// Longest duration that a key takes: 10 years.
 const DURATION_MS_MAX: u64 = 315_360_000_000;
@@ -45,8 +49,8 @@ pub(crate) static ROOT: TableSpec = TableSpec {
             Type::Many(&INCLUDE),
             "[]",
             "Further files: paths or globs, relative to this file. They may hold `include`, \
-             `[defaults]`, `[profiles]`, `[daemons]`, `[gauges]` and `[gates]`. A glob does not \
-             match names that begin with a dot.",
+             `[defaults]`, `[profiles]`, `[daemons]`, `[gauges]`, `[gates]`, `[events.types]`, \
+             `[subscriptions]` and `[pools]`. A glob does not match names that begin with a dot.",
         ),
         key(
             "fleet",
@@ -86,14 +90,33 @@ pub(crate) static ROOT: TableSpec = TableSpec {
             "{ shut = { gauge = \"g\", members = [\"web\"] } }",
             "What pauses daemons while a gauge is at certain levels, by name.",
         ),
+        key(
+            "events",
+            Type::Table(&EVENTS),
+            "{ keep = \"1d\" }",
+            "How events are kept, and the types that this fleet adds.",
+        ),
+        key(
+            "subscriptions",
+            Type::Map(&SUBSCRIPTIONS),
+            "{ index = { on = \"file.*\", job = \"j\" } }",
+            "What brings events to handlers, by name.",
+        ),
+        key(
+            "pools",
+            Type::Map(&POOLS),
+            "{ agents = { command = \"x\" } }",
+            "What runs tasks, by name.",
+        ),
     ],
     required: &[],
     one_of: &[],
     hints: &[
-        ("pools", LATER),
         ("rules", LATER),
-        ("subscriptions", LATER),
         ("pipelines", LATER),
+        ("subscription", "write `[subscriptions.<name>]`"),
+        ("pool", "write `[pools.<name>]`"),
+        ("event", "write `[events]`"),
         ("daemon", "write `[daemons.<name>]`"),
         ("services", "write `[daemons.<name>]`"),
         ("service", "write `[daemons.<name>]`"),
@@ -155,8 +178,20 @@ static GATES: MapSpec = MapSpec {
     noun: "gate",
 };
 
+static SUBSCRIPTIONS: MapSpec = MapSpec {
+    keys: KeyRule::OutletName,
+    value: Type::Table(&SUBSCRIPTION),
+    noun: "subscription",
+};
+
+static POOLS: MapSpec = MapSpec {
+    keys: KeyRule::OutletName,
+    value: Type::Table(&POOL),
+    noun: "pool",
+};
+
 /// Every table with known keys, for suggestions across tables, the schema and the reference.
-pub(crate) static TABLES: [&TableSpec; 35] = [
+pub(crate) static TABLES: [&TableSpec; 46] = [
     &ROOT,
     &FLEET,
     &DAEMON,
@@ -192,4 +227,15 @@ pub(crate) static TABLES: [&TableSpec; 35] = [
     &gauge::MACHINE,
     &gauge::LIMIT,
     &GATE,
+    &EVENTS,
+    &EVENT_TYPE,
+    &SUBSCRIPTION,
+    &bus::TASK,
+    &bus::WEBHOOK,
+    &bus::RETRIES,
+    &bus::RETRIES_BACKOFF,
+    &POOL,
+    &pool::RATE,
+    &pool::WORK_DIR,
+    &pool::BREAKER,
 ];

@@ -210,15 +210,41 @@ pub(crate) fn http_url(text: &str) -> Parsed<String> {
     let Some(rest) = text.strip_prefix("http://") else {
         return fault("it does not begin with `http://`", HINT);
     };
+    let found = located(text, rest, HINT);
+    found.map_err(|fault| match fault.why.as_str() {
+        "it contains a user name" => Fault {
+            hint: "use `exec` with curl where a login is needed".into(),
+            ..fault
+        },
+        _ => fault,
+    })
+}
+
+/// A URL that an event can be sent to: `https://host[:port][/path]`, or `http://`.
+pub(crate) fn web_url(text: &str) -> Parsed<String> {
+    const HINT: &str = "write it like \"https://example.org/hook\"";
+    let rest = text.strip_prefix("https://");
+    let Some(rest) = rest.or_else(|| text.strip_prefix("http://")) else {
+        return fault("it does not begin with `https://` or `http://`", HINT);
+    };
+    let found = located(text, rest, HINT);
+    found.map_err(|fault| match fault.why.as_str() {
+        "it contains a user name" => Fault {
+            hint: "write `headers = { Authorization = { env = … } }`".into(),
+            ..fault
+        },
+        _ => fault,
+    })
+}
+
+/// A URL whose `rest` follows its scheme.
+fn located(text: &str, rest: &str, hint: &str) -> Parsed<String> {
     if text.chars().any(|c| c.is_whitespace() || c.is_control()) {
         return fault("it contains white space", "write %20 for a space");
     }
     let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
     if authority.contains('@') {
-        return fault(
-            "it contains a user name",
-            "use `exec` with curl where a login is needed",
-        );
+        return fault("it contains a user name", hint);
     }
     let has_port = !authority.ends_with(']') && authority.contains(':');
     let with_port = if has_port {
@@ -229,7 +255,7 @@ pub(crate) fn http_url(text: &str) -> Parsed<String> {
     match host_port(&with_port) {
         Ok(_) => Ok(text.to_owned()),
         Err(fault) => Err(Fault {
-            hint: HINT.into(),
+            hint: hint.into(),
             ..fault
         }),
     }
@@ -358,6 +384,54 @@ pub(crate) fn name(text: &str) -> Parsed<String> {
     }
     if matches!(text, "all" | "deprecated") {
         return fault("this word is a selector", "choose another name");
+    }
+    Ok(text.to_owned())
+}
+
+/// Beginnings of the names of pools and outlets that are made for something else.
+pub(crate) const IMPLICIT: [&str; 3] = ["subscription.", "rule.", "channel."];
+
+/// Name of a pool or subscription.
+pub(crate) fn outlet_name(text: &str) -> Parsed<String> {
+    if let Some(own) = IMPLICIT.iter().find(|own| text.starts_with(**own)) {
+        return fault(
+            format!("names that begin with `{own}` are made by eud itself"),
+            "choose another beginning",
+        );
+    }
+    name(text)
+}
+
+/// A type of events that a fleet may declare.
+pub(crate) fn event_type(text: &str) -> Parsed<String> {
+    match eud_core::event::check_type(text) {
+        Ok(()) => Ok(text.to_owned()),
+        Err(why) => {
+            let why = why.split_once("`: ").map_or(why.as_str(), |(_, why)| why);
+            fault(why, "write it like \"model.promoted\"")
+        }
+    }
+}
+
+/// Name of an HTTP header.
+pub(crate) fn header(text: &str) -> Parsed<String> {
+    let fits = |c: char| c.is_ascii_alphanumeric() || "!#$%&'*+-.^_`|~".contains(c);
+    if text.is_empty() || text.len() > 200 || !text.chars().all(fits) {
+        return fault(
+            "it is no word of letters, digits and `-`",
+            "write it like X-Key",
+        );
+    }
+    let lower = text.to_ascii_lowercase();
+    let own = [
+        "content-type",
+        "content-length",
+        "host",
+        "connection",
+        "transfer-encoding",
+    ];
+    if own.contains(&lower.as_str()) || lower.starts_with("webhook-") {
+        return fault("eud sends this header itself", "leave it out");
     }
     Ok(text.to_owned())
 }

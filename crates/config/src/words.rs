@@ -40,6 +40,8 @@ enum Quote {
 
 struct Splitter<'t> {
     text: &'t str,
+    /// `{{ … }}` is one piece.
+    templates: bool,
     at: usize,
     word: Option<Word>,
     words: Vec<Word>,
@@ -47,8 +49,18 @@ struct Splitter<'t> {
 
 /// Words of a command.
 pub(crate) fn split(text: &str) -> Result<Vec<Word>, Unbalanced> {
+    split_by(text, false)
+}
+
+/// Words of a command in which a template such as `{{ task.prompt }}` stands unbroken.
+pub(crate) fn split_templates(text: &str) -> Result<Vec<Word>, Unbalanced> {
+    split_by(text, true)
+}
+
+fn split_by(text: &str, templates: bool) -> Result<Vec<Word>, Unbalanced> {
     let mut splitter = Splitter {
         text,
+        templates,
         at: 0,
         word: None,
         words: Vec::new(),
@@ -141,6 +153,8 @@ impl Splitter<'_> {
             3
         } else if rest.starts_with("${") {
             rest.find('}').map_or(2, |end| end + 1)
+        } else if self.templates && rest.starts_with("{{") {
+            rest.find("}}").map_or(2, |end| end + 2)
         } else {
             c.len_utf8()
         };
@@ -224,6 +238,17 @@ mod tests {
         ] {
             assert_eq!(words(text), expected, "{text}");
         }
+    }
+
+    #[test]
+    fn templates_are_not_broken() {
+        let words = |text| -> Vec<String> {
+            let words = split_templates(text).unwrap();
+            let range = |word: &Word| text[word.range.clone()].to_owned();
+            words.iter().map(range).collect()
+        };
+        assert_eq!(words("a {{ b | c('d e') }}x"), ["a", "{{ b | c('d e') }}x"]);
+        assert_eq!(words("a {{ b"), ["a", "{{", "b"]);
     }
 
     #[test]

@@ -18,6 +18,7 @@ use sha2::{Digest, Sha256};
 use crate::record::WallMs;
 use crate::words;
 
+pub use check::check_type;
 pub use glob::{matches, parse as parse_glob};
 
 /// Identity of an event in its state directory; counts from 1.

@@ -8,6 +8,7 @@
 
 mod engine;
 pub mod event;
+pub mod expr;
 pub mod fleet;
 pub mod happened;
 pub mod io;
@@ -16,6 +17,7 @@ pub mod record;
 mod rng;
 pub mod schedule;
 pub mod select;
+pub mod template;
 pub mod view;
 pub mod words;
 

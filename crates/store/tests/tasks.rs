@@ -112,8 +112,12 @@ fn recovery_tells_those_that_are_over_from_the_rest() {
         state: TaskState::Succeeded,
         token: None,
         ended_ms: 2_000,
+        row: None,
     };
     assert_eq!(found.over[0], first);
+    // What did not succeed may be queued again, as it was.
+    let failed = row(6, "p", TaskState::Failed);
+    assert_eq!(found.over[1].row.as_deref(), Some(&failed));
 }
 
 #[test]

@@ -44,7 +44,7 @@ impl Loader<'_> {
     }
 
     /// Entries of a table whose keys are names; the names are checked.
-    fn named(&mut self, entry: &Entry, section: &'static str) -> Vec<Entry> {
+    pub(super) fn named(&mut self, entry: &Entry, section: &'static str) -> Vec<Entry> {
         let Some(Type::Map(spec)) = value_type(&ROOT, section) else {
             return Vec::new();
         };
@@ -59,7 +59,12 @@ impl Loader<'_> {
         table.entries.clone()
     }
 
-    fn one(&mut self, entry: &Entry, noun: &str, spec: &'static TableSpec) -> (At, Checked) {
+    pub(super) fn one(
+        &mut self,
+        entry: &Entry,
+        noun: &str,
+        spec: &'static TableSpec,
+    ) -> (At, Checked) {
         let at = entry.key_at;
         let Value::Table(table) = &entry.node.value else {
             let ty = Type::Table(spec);

@@ -577,7 +577,7 @@ pub(crate) static SECRET: TableSpec = TableSpec {
     hints: &[],
 };
 
-static RLIMITS: MapSpec = MapSpec {
+pub(super) static RLIMITS: MapSpec = MapSpec {
     keys: KeyRule::Limit,
     value: Type::Limit,
     noun: "resource limit",

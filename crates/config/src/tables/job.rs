@@ -198,13 +198,13 @@ pub(crate) static OVERLAP: TableSpec = TableSpec {
 
 pub(crate) static RETRY: TableSpec = TableSpec {
     name: "retry",
-    doc: "What follows a failed run of a job.",
+    doc: "What follows a failed run of a job, or of a task.",
     keys: &[
         key(
             "limit",
             int(0, 1_000),
             "3",
-            "This many more tries for each occasion.",
+            "This many more tries for each occasion, or task.",
         ),
         key(
             "backoff",

@@ -82,7 +82,11 @@ impl NewEvent {
     }
 }
 
-fn check_type(kind: &str) -> Result<(), String> {
+/// Checks a type that others may publish.
+///
+/// # Errors
+/// In words: what is wrong with it.
+pub fn check_type(kind: &str) -> Result<(), String> {
     check_text("type", kind, 1)?;
     let fits = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
     if let Some(bad) = kind.chars().find(|c| !fits(*c)) {

@@ -100,7 +100,8 @@ pub(super) fn recovery(conn: &Connection) -> rusqlite::Result<TaskRecovery> {
         )?,
         over: collect(
             conn,
-            "select id, pool, state, token, ended_ms from tasks
+            "select id, pool, state, token, ended_ms,
+                    case state when 'succeeded' then null else task end from tasks
              where state not in ('queued', 'delayed', 'blocked', 'running') order by id",
             task_over,
         )?,
@@ -122,6 +123,10 @@ fn task_over(row: &Row<'_>) -> rusqlite::Result<TaskOver> {
         state: decode_word(2, row.get(2)?)?,
         token: row.get(3)?,
         ended_ms: row.get::<_, Option<i64>>(4)?.unwrap_or(0),
+        row: row
+            .get::<_, Option<String>>(5)?
+            .map(|text| decode(5, &text))
+            .transpose()?,
     })
 }
 
