@@ -18,10 +18,20 @@
 //! | `daemon.show` | [`NameParams`] | [`Shown`] |
 //! | `daemon.runs` | [`RunsParams`] | array of [`eud_core::record::RunRow`], newest first |
 //! | `daemon.why` | [`NameParams`] | [`eud_core::view::Explanation`] |
+//! | `task.submit` | [`SubmitParams`] | [`eud_core::io::Accepted`] |
+//! | `task.cancel` | [`CancelParams`] | [`eud_core::io::Accepted`] |
+//! | `task.retry` | [`RetryParams`] | [`eud_core::io::Accepted`] |
+//! | `task.list` | [`ListParams`] | array of [`eud_core::record::TaskRow`], newest first |
+//! | `task.show` | [`IdParams`] | [`ShownTask`] |
+//! | `pool.list` | – | array of [`eud_core::view::PoolView`] |
+//! | `pool.pause` | [`PauseParams`] | [`eud_core::io::Accepted`] |
+//! | `pool.resume` | [`PoolParams`] | [`eud_core::io::Accepted`] |
 //! | `events.subscribe` | – | [`Subscribed`], then `transition` notifications |
 //!
 //! Parameters are an object, or absent when there are none to give. A manager that has ended closes
 //! the connection instead of answering.
+
+mod task;
 
 use eud_core::fleet::Daemon;
 use eud_core::record::{RunId, RunRow};
@@ -29,11 +39,18 @@ use eud_core::view::DaemonView;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+pub use task::{
+    CancelParams, IdParams, ListParams, PauseParams, PoolParams, RetryParams, ShownTask,
+    Submission, SubmitParams, TASK_NAME_BYTES_MAX, TASK_TEXT_BYTES_MAX, TASKS_DEFAULT, TASKS_MAX,
+    TASKS_PER_CALL_MAX,
+};
+
 /// Version of this protocol, as in [`Info`].
 pub const VERSION: u32 = 1;
 
-/// Longest line either side may send, in bytes, without its newline.
-pub const LINE_BYTES_MAX: usize = 1 << 20;
+/// Longest line a client may send, in bytes, without its newline: a prompt of 1 MB fits, however it
+/// is escaped.
+pub const LINE_BYTES_MAX: usize = 8 << 20;
 
 /// Runs that `daemon.runs` gives when no limit is asked for.
 pub const RUNS_DEFAULT: u32 = 20;

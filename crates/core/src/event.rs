@@ -40,8 +40,8 @@ pub const KNOWN_MAX: usize = 100_000;
 /// Sources that begin like this, and types that begin like these, are the manager's own.
 pub const OWN_SOURCE: &str = "eud/";
 /// See [`OWN_SOURCE`].
-pub const OWN_TYPES: [&str; 7] = [
-    "daemon.", "job.", "gauge.", "gate.", "guard.", "watch.", "manager.",
+pub const OWN_TYPES: [&str; 9] = [
+    "daemon.", "job.", "gauge.", "gate.", "guard.", "watch.", "manager.", "task.", "pool.",
 ];
 
 /// A stored event.

@@ -7,7 +7,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::fleet::{Level, Unit};
-use crate::record::{Trigger, WallMs};
+use crate::record::{TaskId, Trigger, WallMs};
 use crate::words;
 
 /// Something that happened.
@@ -118,6 +118,41 @@ pub enum What {
         /// In words.
         why: String,
     },
+    /// A task took a step.
+    Task {
+        /// Which.
+        step: TaskStep,
+        /// Its unit.
+        unit: Unit,
+        /// Name of its pool.
+        pool: String,
+        /// Its identity.
+        task: TaskId,
+        /// Its key.
+        key: Option<String>,
+        /// Tries that were begun.
+        attempt: u32,
+        /// Why, in words.
+        reason: Option<String>,
+        /// Exit code of its last try.
+        code: Option<i32>,
+    },
+    /// No task of a pool begins for a time.
+    PoolRests {
+        /// Name of the pool.
+        pool: String,
+        /// Why.
+        why: String,
+        /// Until when; `None`: until somebody resumes it.
+        until_ms: Option<WallMs>,
+    },
+    /// Tasks of a pool begin again.
+    PoolResumed {
+        /// Name of the pool.
+        pool: String,
+        /// Why.
+        why: String,
+    },
     /// The paths of a daemon are watched in another way than before.
     Watching {
         /// Name of the daemon.
@@ -127,9 +162,57 @@ pub enum What {
     },
 }
 
+/// A step of a task.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum TaskStep {
+    /// It was accepted, or is to be done again.
+    Queued,
+    /// It has a run.
+    Started,
+    /// Its try failed, and there is another one.
+    Retrying,
+    /// Its run makes no progress.
+    Stalling,
+    /// It ended well.
+    Succeeded,
+    /// It ended badly, for the last time.
+    Failed,
+    /// It took too long, for the last time.
+    TimedOut,
+    /// It was called off.
+    Cancelled,
+    /// Nobody knows how it ended, and it may not be tried again.
+    Lost,
+}
+
+impl TaskStep {
+    /// Name as in the type of its event.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Queued => "queued",
+            Self::Started => "started",
+            Self::Retrying => "retrying",
+            Self::Stalling => "stalling",
+            Self::Succeeded => "succeeded",
+            Self::Failed => "failed",
+            Self::TimedOut => "timed-out",
+            Self::Cancelled => "cancelled",
+            Self::Lost => "lost",
+        }
+    }
+}
+
 fn overdue(job: &str, last_success_ms: Option<WallMs>) -> String {
     let last = last_success_ms.map_or_else(|| "never".to_owned(), words::rfc3339);
     format!("{job} is overdue; last success: {last}")
+}
+
+fn watching(daemon: &str, problem: Option<&str>) -> String {
+    match problem {
+        Some(problem) => format!("{daemon}: watching its paths: {problem}"),
+        None => format!("{daemon}: its paths are watched"),
+    }
 }
 
 /// What happened, in one sentence without a full stop.
@@ -195,9 +278,11 @@ pub fn words(what: &What) -> String {
             let kept = if *broken { "broken" } else { "kept again" };
             format!("{unit}: guard {guard} {kept}: {why}")
         }
-        What::Watching { daemon, problem } => match problem {
-            Some(problem) => format!("{daemon}: watching its paths: {problem}"),
-            None => format!("{daemon}: its paths are watched"),
-        },
+        What::Task {
+            step, unit, reason, ..
+        } => format!("task {unit} {}{}", step.as_str(), because(reason)),
+        What::PoolRests { pool, why, .. } => format!("pool {pool} rests: {why}"),
+        What::PoolResumed { pool, why } => format!("pool {pool} goes on: {why}"),
+        What::Watching { daemon, problem } => watching(daemon, problem.as_deref()),
     }
 }

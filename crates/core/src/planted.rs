@@ -56,11 +56,23 @@ pub enum Planted {
     SeqReused,
     /// A recovered core knows no duplicates.
     KnownForgotten,
+    /// Tasks that had begun are not recovered.
+    TaskLostAtRecovery,
+    /// Tasks of one key run at the same time.
+    KeyIgnored,
+    /// More tasks run than their pool allows.
+    ConcurrencyIgnored,
+    /// A task that was called off has succeeded if its command says so.
+    CancelledSucceeds,
+    /// A task whose run never started goes on as running.
+    RunningWithoutRun,
+    /// A task of which nobody knows how it ended is tried again, although it may not.
+    AtMostOnceRetried,
 }
 
 impl Planted {
     /// Every one.
-    pub const ALL: [Self; 25] = [
+    pub const ALL: [Self; 31] = [
         Self::StaleExit,
         Self::IntentForgotten,
         Self::ForgetManualStop,
@@ -86,5 +98,11 @@ impl Planted {
         Self::EventNotStored,
         Self::SeqReused,
         Self::KnownForgotten,
+        Self::TaskLostAtRecovery,
+        Self::KeyIgnored,
+        Self::ConcurrencyIgnored,
+        Self::CancelledSucceeds,
+        Self::RunningWithoutRun,
+        Self::AtMostOnceRetried,
     ];
 }

@@ -65,7 +65,10 @@ impl Birth<'_> {
     }
 
     fn try_to(self, spec: LaunchSpec) -> Failure {
+        let stdin = spec.stdin.as_deref();
         let surroundings = Surroundings {
+            // A stop command has nothing to read, least of all what was meant for another.
+            stdin: stdin.filter(|_| self.role == Role::Command),
             stdout: self.stdout,
             stderr: self.stderr,
             cwd: &spec.cwd,
@@ -155,6 +158,10 @@ fn describe_step(step: &Step, error: &io::Error, spec: &LaunchSpec) -> String {
         Step::Rlimit(name) => format!("rlimit {name}: {why}"),
         Step::Nice => format!("nice {}: {why}", spec.nice.unwrap_or_default()),
         Step::Session => format!("session: {why}"),
+        Step::Stdin => {
+            let path = spec.stdin.as_deref().unwrap_or(Path::new("/dev/null"));
+            format!("standard input {}: {why}", path.display())
+        }
         Step::Orphaned => "its keeper died while it was started".to_owned(),
     }
 }

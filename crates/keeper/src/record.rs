@@ -52,6 +52,8 @@ pub(crate) struct Record {
     pub(crate) max_rss_kb: u64,
     pub(crate) cpu_user_us: u64,
     pub(crate) cpu_system_us: u64,
+    /// Processes that it left behind when it ended by itself, and that the keeper ended.
+    pub(crate) leftovers: u32,
 }
 
 impl Record {
@@ -72,6 +74,7 @@ impl Record {
             max_rss_kb: 0,
             cpu_user_us: 0,
             cpu_system_us: 0,
+            leftovers: 0,
         }
     }
 
@@ -92,6 +95,7 @@ impl Record {
             .number("max_rss_kb", self.max_rss_kb)
             .number("cpu_user_us", self.cpu_user_us)
             .number("cpu_system_us", self.cpu_system_us)
+            .number("leftovers", self.leftovers)
             .end()
     }
 }

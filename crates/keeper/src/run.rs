@@ -88,6 +88,8 @@ pub(crate) struct Run {
     stop_command: Option<StopCommand>,
     is_tree_gone: bool,
     lost_bytes: usize,
+    /// Processes that the command left behind when it ended.
+    leftovers: usize,
     /// From when on nobody wants to wait for the disk any more.
     give_up_at_ms: Option<u64>,
     record_retry_ms: Option<u64>,
@@ -427,7 +429,10 @@ impl Run {
         match deed {
             Deed::Nothing => {}
             Deed::SignalTree => {
-                tree::signal_all(self.base.spec.stop_signal);
+                let reached = tree::signal_all(self.base.spec.stop_signal);
+                if self.stopping.is_for_leftovers() {
+                    self.leftovers = reached;
+                }
                 // Who is suspended would otherwise never hear of it.
                 tree::signal_all(Signal::CONT);
             }
@@ -690,6 +695,7 @@ impl Run {
             }
             record.max_rss_kb = ended.usage.max_rss_kb;
         }
+        record.leftovers = u32::try_from(self.leftovers).unwrap_or(u32::MAX);
         let usage = reap::children_usage();
         record.cpu_user_us = usage.cpu_user_us;
         record.cpu_system_us = usage.cpu_system_us;
@@ -732,6 +738,7 @@ impl Parts {
             stop_command: None,
             is_tree_gone: false,
             lost_bytes: 0,
+            leftovers: 0,
             give_up_at_ms: None,
             record_retry_ms: None,
             flow: Flow::default(),

@@ -34,6 +34,9 @@ pub struct LaunchSpec {
     pub env: Vec<(OsString, OsString)>,
     /// Working directory, absolute. Default `/`.
     pub cwd: PathBuf,
+    /// File that the command reads as standard input, relative to the run's folder. Default: there
+    /// is nothing to read.
+    pub stdin: Option<PathBuf>,
     /// User; the keeper's own when absent.
     pub uid: Option<u32>,
     /// Group; the keeper's own when absent.
@@ -77,6 +80,7 @@ impl Default for LaunchSpec {
             args: Vec::new(),
             env: Vec::new(),
             cwd: "/".into(),
+            stdin: None,
             uid: None,
             gid: None,
             groups: Vec::new(),
@@ -116,6 +120,9 @@ impl LaunchSpec {
             out.variable(name, value)?;
         }
         out.item("cwd", self.cwd.as_os_str())?;
+        if let Some(stdin) = &self.stdin {
+            out.item("stdin", stdin.as_os_str())?;
+        }
         out.number("uid", self.uid)?;
         out.number("gid", self.gid)?;
         for group in &self.groups {
@@ -188,6 +195,7 @@ impl LaunchSpec {
                 self.env.push((owned(name), owned(value)));
             }
             b"cwd" => self.cwd = owned(value).into(),
+            b"stdin" => self.stdin = Some(owned(value).into()),
             b"uid" => self.uid = Some(parse(value)?),
             b"gid" => self.gid = Some(parse(value)?),
             b"group" => self.groups.push(parse(value)?),
@@ -300,6 +308,7 @@ mod tests {
             ],
             env: vec![("A".into(), "x=y\nz".into()), ("B".into(), "".into())],
             cwd: "/x y".into(),
+            stdin: Some("in put".into()),
             uid: Some(1),
             gid: Some(2),
             groups: vec![3, 4],

@@ -72,6 +72,11 @@ impl Stopping {
         self.phase != Phase::Running
     }
 
+    /// Whether it has begun because the leader ended, and others were left.
+    pub(crate) fn is_for_leftovers(&self) -> bool {
+        self.cause == Some(Cause::LeaderEnded)
+    }
+
     /// Whether it has come to killing.
     pub(crate) fn is_killing(&self) -> bool {
         matches!(self.phase, Phase::Killing { .. })

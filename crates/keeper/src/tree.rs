@@ -14,20 +14,22 @@ use eud_sys::signal::Signal;
 /// Rounds of looking for processes that were forked while others were signalled.
 const ROUNDS_MAX: usize = 4;
 
-/// Sends a signal to every process of the tree, parents before their children, once to each.
-pub(crate) fn signal_all(signal: Signal) {
+/// Sends a signal to every process of the tree, parents before their children, once to each. Says
+/// how many there are.
+pub(crate) fn signal_all(signal: Signal) -> usize {
     let mut reached: BTreeSet<Identity> = BTreeSet::new();
     for _ in 0..ROUNDS_MAX {
         let found = process::descendants(std::process::id()).unwrap_or_default();
         let new: Vec<Identity> = found.into_iter().filter(|id| reached.insert(*id)).collect();
         if new.is_empty() {
-            return;
+            break;
         }
         for identity in new {
             // One of another user, to which we have no right, stays; killing will meet it again.
             let _ = process::signal(identity, signal);
         }
     }
+    reached.len()
 }
 
 /// Kills every process of the tree that can be found now.

@@ -4,16 +4,19 @@
 //! Invariants: nothing here waits; every effect on a run carries its generation and is dropped when
 //! the run is another one by now; persisting has happened before.
 
+mod task;
+
 use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use eud_core::Core;
-use eud_core::fleet::{Daemon, Guard, Probe, Source, Unit, daemon_of};
+use eud_core::fleet::{Daemon, Fleet, Guard, Probe, Source, Unit, daemon_of, task_of};
 use eud_core::happened::Happened;
 use eud_core::io::{Accepted, Command, Effect, Input, Persist, Reply, RunEvent, Ticket, Which};
 use eud_core::record::{Fire, Generation, RunId};
 use eud_core::view::Transition;
+use eud_store::Store;
 use eud_sys::signal::Signal;
 use tokio::sync::{Notify, broadcast, mpsc, oneshot};
 
@@ -21,7 +24,7 @@ use crate::context::Context;
 use crate::error::CommandError;
 use crate::exit_file::RunKey;
 use crate::gauge::Sampler;
-use crate::launch::{self, Job, Launcher, Surroundings};
+use crate::launch::{self, Job, Launcher, Plan, Surroundings};
 use crate::link::{self, Link, REQUESTS_MAX};
 use crate::measure::{self, Measurer};
 use crate::probe;
@@ -111,7 +114,7 @@ impl Hands {
     }
 
     /// Goes on with a run of an earlier manager.
-    pub(crate) fn adopt(&mut self, adopted: Adopted, compress: bool) {
+    pub(crate) fn adopt(&mut self, adopted: Adopted, fleet: &Fleet) {
         let (sender, requests) = mpsc::channel(REQUESTS_MAX);
         let key = adopted.key;
         let daemon = adopted.daemon.map(Arc::new);
@@ -123,7 +126,16 @@ impl Hands {
             measured: Arc::default(),
         };
         self.runs.insert(key.unit.clone(), run);
-        let link = Link::new(Arc::clone(&self.context), key, requests, compress, None);
+        let template = match task_of(&key.unit) {
+            Some((pool, _)) => fleet.pools.get(pool).map(|pool| &pool.template),
+            None => fleet.daemons.get(daemon_of(&key.unit)),
+        };
+        let compress = template.is_some_and(|daemon| daemon.log.compress);
+        let progress = task::progress_of(fleet, &key.unit);
+        let mut link = Link::new(Arc::clone(&self.context), key, requests, compress, None);
+        if let Some(from) = progress {
+            link.watch_progress(from);
+        }
         self.runtime.spawn(link.follow(adopted.line, adopted.hello));
     }
 
@@ -164,7 +176,7 @@ impl Hands {
     }
 
     /// Carries out one effect. True when the manager shall exit.
-    pub(crate) fn perform(&mut self, core: &Core, effect: Effect) -> bool {
+    pub(crate) fn perform(&mut self, core: &Core, store: &Store, effect: Effect) -> bool {
         match effect {
             Effect::Persist(Persist::Book(book)) => self.watches.taken(&book),
             // Done already.
@@ -181,7 +193,7 @@ impl Hands {
                     run,
                     generation,
                 };
-                self.launch(core, key, replica, fire);
+                self.launch(core, store, key, replica, fire);
             }
             Effect::Stop { unit, generation } => {
                 self.ask(&unit, generation, link::Request::Ask(Asked::Stop));
@@ -222,7 +234,8 @@ impl Hands {
                 self.watches.drop_batches(&daemon, batches);
             }
             Effect::Sample { .. } | Effect::Measure { .. } => self.observe(core, effect),
-            Effect::Bus(_) | Effect::Task(_) | Effect::Stored(_) => {}
+            Effect::Task(effect) => self.task_effect(effect),
+            Effect::Bus(_) | Effect::Stored(_) => {}
             Effect::Happened(happened) => self.happened(&happened),
             Effect::Reply { ticket, reply } => self.reply(ticket, reply),
             Effect::Transition(transition) => self.transition(transition),
@@ -231,7 +244,14 @@ impl Hands {
         false
     }
 
-    fn launch(&mut self, core: &Core, key: RunKey, replica: u32, fire: Option<Fire>) {
+    fn launch(
+        &mut self,
+        core: &Core,
+        store: &Store,
+        key: RunKey,
+        replica: u32,
+        fire: Option<Fire>,
+    ) {
         let Some(daemon) = core.daemon(&key.unit).cloned() else {
             self.context
                 .diary
@@ -248,14 +268,17 @@ impl Hands {
             measured: Arc::default(),
         };
         self.runs.insert(key.unit.clone(), run);
-        let fleet = core.fleet().name.clone();
         let job = Job {
+            progress: task::progress_of(core.fleet(), &key.unit),
+            plan: Plan {
+                replica,
+                fleet: core.fleet().name.clone(),
+                daemon,
+                fire,
+                task: task::task_of_launch(core.fleet(), store, &key.unit),
+            },
             key,
-            replica,
-            fleet,
-            daemon,
             requests,
-            fire,
         };
         if self.launches == 1 {
             self.launcher.launch_alone(job);

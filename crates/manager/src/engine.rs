@@ -12,11 +12,12 @@
 use std::time::{Duration, Instant};
 
 use eud_core::Core;
-use eud_core::fleet::Fleet;
-use eud_core::io::{Accepted, Command, Effect, Input, Now, Persist};
+use eud_core::fleet::{Fleet, task_of};
+use eud_core::io::{Accepted, Command, Effect, Input, Now, Persist, Refusal};
+use eud_core::record::TaskId;
 use eud_core::select;
 use eud_core::view::{ManagerView, State, Status};
-use eud_store::Store;
+use eud_store::{Store, StoreError};
 use tokio::sync::mpsc;
 
 use crate::clock;
@@ -95,6 +96,21 @@ pub(crate) struct Engine {
     pub(crate) outcome: ExitOutcome,
     /// When the disk is to be waited for.
     pub(crate) sync_at: Option<Instant>,
+}
+
+fn no_task(id: TaskId) -> CommandError {
+    let refusal = Refusal::Unknown {
+        what: "task".to_owned(),
+        name: id.to_string(),
+    };
+    let message = crate::refusal::words(&refusal);
+    CommandError::Refused { refusal, message }
+}
+
+/// By value, as it is mapped.
+#[expect(clippy::needless_pass_by_value, reason = "for `map_err`")]
+fn unreadable(error: StoreError) -> CommandError {
+    CommandError::Storage(error.to_string())
 }
 
 /// Waits until a time of the core's clock, which goes on while the machine sleeps. The runtime's
@@ -196,7 +212,7 @@ impl Engine {
         self.hands.launches = self.out.iter().filter(is_launch).count();
         let mut exit = false;
         for effect in std::mem::take(&mut self.out) {
-            exit |= self.hands.perform(&self.core, effect);
+            exit |= self.hands.perform(&self.core, &self.store, effect);
         }
         self.sync_at = match self.sync_at {
             _ if !self.store.is_unsynced() => None,
@@ -227,12 +243,12 @@ impl Engine {
                 _ => None,
             })
             .collect();
-        // A fire is on the disk before its run begins, so that a power cut cannot double it.
-        let answers = |effect: &Effect| {
-            matches!(
-                effect,
-                Effect::Reply { .. } | Effect::Persist(Persist::Book(_) | Persist::Gate(_))
-            )
+        // A fire or a task is on the disk before its run begins, so that a power cut cannot double
+        // it.
+        let answers = |effect: &Effect| match effect {
+            Effect::Reply { .. } | Effect::Persist(Persist::Book(_) | Persist::Gate(_)) => true,
+            Effect::Launch { unit, .. } => task_of(unit).is_some(),
+            _ => false,
         };
         let is_awaited = self.fleet.is_some() || self.out.iter().any(answers);
         loop {
@@ -338,6 +354,7 @@ impl Engine {
             Request::Hold(terms, reason) => Command::Hold(units(terms)?, reason),
             Request::Release(terms) => Command::Release(units(terms)?),
             Request::Trigger(terms) => Command::Trigger(units(terms)?),
+            Request::Task(command) => Command::Task(command),
             Request::Shutdown { keep_daemons } => Command::Shutdown { keep_daemons },
         })
     }
@@ -383,11 +400,21 @@ impl Engine {
                 // A unit that is no longer declared is still known by its runs.
                 let known = unit.as_ref().map_or(name.as_str(), String::as_str);
                 let rows = self.store.runs(known, limit);
-                let rows = rows.map_err(|e| CommandError::Storage(e.to_string()));
+                let rows = rows.map_err(unreadable);
                 let _ = answer.send(match (unit, rows) {
                     (Err(e), Ok(rows)) if rows.is_empty() => Err(e),
                     (_, rows) => rows,
                 });
+            }
+            Ask::Pools(answer) => {
+                let _ = answer.send(self.core.pools(clock::now()));
+            }
+            Ask::Tasks(filter, answer) => {
+                let _ = answer.send(self.store.tasks(&filter).map_err(unreadable));
+            }
+            Ask::Task(id, answer) => {
+                let found = self.store.task(id).map_err(unreadable);
+                let _ = answer.send(found.and_then(|found| found.ok_or_else(|| no_task(id))));
             }
             Ask::Command(_, answer) | Ask::Load(_, answer) => {
                 let _ = answer.send(Err(CommandError::Ending));

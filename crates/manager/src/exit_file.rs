@@ -96,6 +96,20 @@ pub(crate) fn parse(bytes: &[u8], key: &RunKey) -> ExitFile {
     }
 }
 
+/// How many processes a run left behind that its keeper ended; `None` when nobody counted.
+pub(crate) fn leftovers(layout: &Layout, key: &RunKey) -> Option<u32> {
+    use std::io::Read;
+    #[derive(serde::Deserialize)]
+    struct Counted {
+        leftovers: Option<u32>,
+    }
+    let path = layout.run(&key.unit, &key.run).join(run_file::EXIT);
+    let mut bytes = Vec::new();
+    let file = File::open(path).ok()?;
+    file.take(BYTES_MAX).read_to_end(&mut bytes).ok()?;
+    serde_json::from_slice::<Counted>(&bytes).ok()?.leftovers
+}
+
 /// Holds a unit's lock until dropped.
 #[derive(Debug)]
 pub(crate) struct UnitLock(

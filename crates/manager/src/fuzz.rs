@@ -10,7 +10,8 @@ use eud_core::record::ExitRecord;
 
 use crate::exit_file::{self, ExitFile, RunKey};
 use crate::layout::Layout;
-use crate::log_watch::{LogWatch, Looked, Mark};
+use crate::log_follow::{Looked, Mark};
+use crate::log_watch::LogWatch;
 use crate::watch::{known_again, records_again};
 use crate::wire::{self, Asked, Said};
 use crate::{gauge, launch, notify, probe};
@@ -147,7 +148,7 @@ pub fn log_matches(layout: &Layout, unit: &str, pattern: &str) -> io::Result<boo
         LogWatch::new(layout, unit, pattern, Some(everything), 0).map_err(io::Error::other)?;
     loop {
         match watch.look()? {
-            Looked::Match => return Ok(true),
+            Looked::Enough => return Ok(true),
             Looked::AllSeen => return Ok(false),
             Looked::More => {}
         }

@@ -7,9 +7,10 @@
 use std::path::PathBuf;
 
 use eud_core::fleet::{Daemon, Fleet, Unit};
-use eud_core::io::Accepted;
-use eud_core::record::{RunId, RunRow};
-use eud_core::view::{DaemonView, Explanation, Status, Transition};
+use eud_core::io::{Accepted, TaskCommand};
+use eud_core::record::{RunId, RunRow, TaskId, TaskRow, TaskSpec};
+use eud_core::view::{DaemonView, Explanation, PoolView, Status, Transition};
+use eud_store::TaskFilter;
 use tokio::sync::{broadcast, mpsc, oneshot};
 
 use crate::error::CommandError;
@@ -42,6 +43,8 @@ pub enum Request {
     Release(Vec<String>),
     /// Fire jobs now.
     Trigger(Vec<String>),
+    /// Something about tasks.
+    Task(TaskCommand),
     /// End the manager.
     Shutdown {
         /// Leave the daemons running under their keepers.
@@ -94,6 +97,15 @@ pub(crate) enum Ask {
         u32,
         oneshot::Sender<Result<Vec<RunRow>, CommandError>>,
     ),
+    Pools(oneshot::Sender<Vec<PoolView>>),
+    Tasks(
+        TaskFilter,
+        oneshot::Sender<Result<Vec<TaskRow>, CommandError>>,
+    ),
+    Task(
+        TaskId,
+        oneshot::Sender<Result<(TaskRow, TaskSpec), CommandError>>,
+    ),
 }
 
 /// Cloneable way to a running manager.
@@ -137,7 +149,7 @@ impl Handle {
         })?;
         // A file that is being rewritten is empty for a moment. Whoever wants nothing to run says
         // so with `eud down`.
-        if loaded.fleet.daemons.is_empty() {
+        if loaded.fleet.daemons.is_empty() && loaded.fleet.pools.is_empty() {
             return Err(CommandError::FleetInvalid {
                 diagnostics: serde_json::Value::Array(Vec::new()),
                 rendered: format!(
@@ -186,6 +198,30 @@ impl Handle {
     pub async fn runs(&self, name: &str, limit: u32) -> Result<Vec<RunRow>, CommandError> {
         self.ask(|reply| Ask::Runs(name.into(), limit, reply))
             .await?
+    }
+
+    /// Pools and their queues.
+    ///
+    /// # Errors
+    /// [`CommandError::Ending`] only.
+    pub async fn pools(&self) -> Result<Vec<PoolView>, CommandError> {
+        self.ask(Ask::Pools).await
+    }
+
+    /// Tasks that match, newest first.
+    ///
+    /// # Errors
+    /// When the journal cannot be read.
+    pub async fn tasks(&self, filter: TaskFilter) -> Result<Vec<TaskRow>, CommandError> {
+        self.ask(|reply| Ask::Tasks(filter, reply)).await?
+    }
+
+    /// A task, and what it is to do.
+    ///
+    /// # Errors
+    /// As [`Handle::tasks`], and when it is not kept.
+    pub async fn task(&self, id: TaskId) -> Result<(TaskRow, TaskSpec), CommandError> {
+        self.ask(|reply| Ask::Task(id, reply)).await?
     }
 
     /// Every transition from now on. A receiver that falls behind is told how many it missed.

@@ -29,12 +29,12 @@ pub(crate) fn prune(layout: &Layout, unit: &str) -> usize {
         .count()
 }
 
-/// For every unit.
+/// For every unit, tasks' too.
 pub(crate) fn prune_all(layout: &Layout) -> usize {
-    let Ok(units) = fs::read_dir(layout.daemons()) else {
-        return 0;
-    };
-    units
+    [layout.daemons(), layout.tasks()]
+        .into_iter()
+        .filter_map(|all| fs::read_dir(all).ok())
+        .flatten()
         .flatten()
         .filter_map(|u| u.file_name().into_string().ok())
         .map(|u| prune(layout, &u))

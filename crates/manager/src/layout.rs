@@ -2,7 +2,8 @@
 //!
 //! Purpose: one place that knows the names of files and folders.
 //! Invariants: names of units come from a checked fleet or from folders that exist; none contains a
-//! slash.
+//! slash. A unit with a `#` in its name is a task's, and its folder has the same shape as a
+//! daemon's.
 
 use std::path::{Path, PathBuf};
 
@@ -58,14 +59,29 @@ impl Layout {
         self.root.join("manager.log")
     }
 
-    /// Folder of all units.
+    /// Folder of all units of daemons.
     pub fn daemons(&self) -> PathBuf {
         self.root.join("daemons")
     }
 
+    /// Folder of all tasks.
+    pub fn tasks(&self) -> PathBuf {
+        self.root.join("tasks")
+    }
+
     /// Folder of a unit.
     pub fn unit(&self, unit: &str) -> PathBuf {
-        self.daemons().join(unit)
+        let all = if unit.contains('#') {
+            self.tasks()
+        } else {
+            self.daemons()
+        };
+        all.join(unit)
+    }
+
+    /// A task's own working folder.
+    pub fn work(&self, unit: &str) -> PathBuf {
+        self.unit(unit).join("work")
     }
 
     /// Locked by the keeper of the unit's run, and by whoever declares a run dead.
@@ -109,6 +125,10 @@ pub(crate) mod run_file {
     pub(crate) const EXIT: &str = "exit.json";
     /// Empty; exists once a line matched the `log` readiness probe.
     pub(crate) const READY: &str = "ready";
+    /// What a task's command reads on standard input.
+    pub(crate) const STDIN: &str = "stdin";
+    /// A task's prompt.
+    pub(crate) const PROMPT: &str = "prompt.txt";
     /// An exit record that could not be read.
     pub(crate) const EXIT_BAD: &str = "exit.json.bad";
 }

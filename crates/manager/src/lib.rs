@@ -30,12 +30,14 @@ mod launch;
 mod layout;
 pub mod lines;
 mod link;
+mod log_follow;
 mod log_watch;
 mod manager;
 mod measure;
 mod notify;
 mod probe;
 mod problems;
+mod progress;
 mod reaper;
 mod recovery;
 mod refusal;
@@ -49,13 +51,17 @@ pub use diary::{FILE_BYTES_MAX as MANAGER_LOG_BYTES_MAX, FILES_KEPT as MANAGER_L
 pub use effects::Observer;
 pub use engine::{ASKS_MAX, ExitOutcome, INPUTS_MAX};
 pub use error::{CommandError, ManagerError};
+pub use eud_store::TaskFilter;
 pub use gauge::{GAUGE_ENTRIES_MAX, GAUGE_JSON_BYTES_MAX, SAMPLES_MAX};
 pub use handle::{Handle, Info, Request, Shown};
 pub use history::RUN_FOLDERS_KEPT;
-pub use launch::{ENV_FILE_BYTES_MAX, FIRE_PATHS_MAX, SECRET_BYTES_MAX, SECRET_COMMAND_LIMIT};
+pub use launch::{
+    ARG_BYTES_MAX, ENV_FILE_BYTES_MAX, FIRE_PATHS_MAX, SECRET_BYTES_MAX, SECRET_COMMAND_LIMIT,
+};
 pub use layout::Layout;
 pub use manager::{Manager, Options, SUBSCRIBER_LAG_MAX};
 pub use measure::MEASURES_MAX;
+pub use progress::PROGRESS_LINE_BYTES_MAX;
 pub use watch::{WATCH_BATCH_BYTES_MAX, WATCH_BATCH_PATHS_MAX, WATCH_BATCHES_MAX, WATCH_PATHS_MAX};
 
 /// Time between two heartbeats, in milliseconds. The only thing that wakes an idle manager.

@@ -1,8 +1,9 @@
 //! Lines of a stream, bounded.
 //!
 //! Purpose: read newline-delimited messages from anybody, without trusting their length.
-//! Invariants: at most `limit` bytes of a line are ever held, plus one read; a call that is
-//! cancelled loses nothing; the last line counts only with its newline.
+//! Invariants: at most `limit` bytes of a line are ever held, plus one read; memory grows with what
+//! comes, not with the limit, and is given back; a call that is cancelled loses nothing; the last
+//! line counts only with its newline.
 
 use std::io;
 
@@ -10,6 +11,9 @@ use tokio::io::{AsyncRead, AsyncReadExt};
 
 /// How much is asked of the stream at once, in bytes.
 const READ_BYTES: usize = 8 << 10;
+
+/// A buffer that grew beyond this for a long line is given back after it, in bytes.
+const KEPT_BYTES: usize = 64 << 10;
 
 /// What comes next.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -66,6 +70,9 @@ impl<R: AsyncRead + Unpin> Lines<R> {
             self.buffer.drain(..self.taken);
             self.scanned -= self.taken;
             self.taken = 0;
+            if self.buffer.len() < KEPT_BYTES && self.buffer.capacity() > 2 * KEPT_BYTES {
+                self.buffer.shrink_to(KEPT_BYTES);
+            }
             self.buffer.reserve(READ_BYTES);
             // `read_buf` is safe to cancel: bytes are in the buffer or were not read.
             if self.stream.read_buf(&mut self.buffer).await? == 0 {
@@ -132,6 +139,28 @@ mod tests {
             all(&[b"o", b"ne", b"\n\nth", b"ree\nre", b"st"], 100).await,
             expected
         );
+    }
+
+    #[tokio::test]
+    async fn the_memory_of_a_long_line_is_given_back() {
+        use tokio::io::AsyncWriteExt;
+        let (mut ours, theirs) = tokio::io::duplex(1 << 20);
+        let mut lines = Lines::new(theirs, 8 << 20);
+        assert_eq!(lines.buffer.capacity(), 0);
+        let writing = tokio::spawn(async move {
+            ours.write_all(&vec![b'x'; 4 << 20]).await.unwrap();
+            ours.write_all(b"\nshort\n").await.unwrap();
+            ours
+        });
+        let Line::Whole(long) = lines.next().await.unwrap() else {
+            panic!("a whole line was sent")
+        };
+        assert_eq!(long.len(), 4 << 20);
+        assert_eq!(lines.next().await.unwrap(), Line::Whole(b"short".to_vec()));
+        let mut ours = writing.await.unwrap();
+        ours.write_all(b"later\n").await.unwrap();
+        assert_eq!(lines.next().await.unwrap(), Line::Whole(b"later".to_vec()));
+        assert!(lines.buffer.capacity() <= 2 * KEPT_BYTES);
     }
 
     #[tokio::test]

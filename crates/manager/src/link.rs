@@ -7,10 +7,13 @@
 //! reach are sent when it is back.
 //! Deliberately absent: any decision to stop or start.
 
+mod progress;
+
 use std::fs;
 use std::sync::Arc;
 use std::time::Duration;
 
+use eud_core::fleet::ProgressFrom;
 use eud_core::io::{Input, Notify, RunEvent};
 use eud_core::record::ExitRecord;
 use eud_sys::process::{self, Identity};
@@ -22,8 +25,10 @@ use crate::context::Context;
 use crate::exit_file::{self, BuryError, ExitFile, RunKey};
 use crate::keeper_line::{Heard, KeeperLine};
 use crate::layout::run_file;
-use crate::log_watch::{LogWatch, Looked};
+use crate::log_follow::{Looked, Mark};
+use crate::log_watch::LogWatch;
 use crate::notify;
+use crate::progress::Progress;
 use crate::wire::{Asked, Hello, Said};
 
 /// Requests that may wait for a keeper.
@@ -45,6 +50,8 @@ pub(crate) enum Request {
     KillKeeper,
     /// Tell when a line of the output matches.
     WatchLog(String),
+    /// Tell of the progress that its output shows.
+    WatchProgress(ProgressFrom),
 }
 
 /// See the module.
@@ -55,7 +62,7 @@ pub(crate) struct Link {
     /// Rotated logs are compressed.
     pub(crate) compress: bool,
     /// Where the log ended when the run began; `None` for an adopted one.
-    pub(crate) log_mark: Option<crate::log_watch::Mark>,
+    pub(crate) log_mark: Option<Mark>,
     state: State,
 }
 
@@ -70,6 +77,13 @@ struct State {
     watch: Option<LogWatch>,
     /// There is output that `watch` has not seen.
     log_unread: bool,
+    /// What counts as progress, if somebody wants to know.
+    progress_from: Option<ProgressFrom>,
+    progress: Option<Progress>,
+    /// When it is looked at next: there is output that it has not seen.
+    progress_due: Option<Instant>,
+    /// When it was looked at last.
+    progress_seen: Option<Instant>,
     /// Requests to repeat on a new connection.
     unsent: Vec<Asked>,
 }
@@ -80,7 +94,7 @@ impl Link {
         key: RunKey,
         requests: mpsc::Receiver<Request>,
         compress: bool,
-        log_mark: Option<crate::log_watch::Mark>,
+        log_mark: Option<Mark>,
     ) -> Self {
         Self {
             context,
@@ -124,6 +138,10 @@ impl Link {
             self.say(&mut line, Asked::Watch).await;
             self.state.log_unread = true;
         }
+        if self.state.progress_from.is_some() {
+            self.say(&mut line, Asked::Watch).await;
+            self.note_output();
+        }
         loop {
             // In no fixed order: a daemon that talks without end must not keep a stop from being
             // asked for.
@@ -146,6 +164,10 @@ impl Link {
                 () = std::future::ready(()), if self.state.log_unread => {
                     self.look_at_log(&mut line).await;
                 }
+                () = sleep_until(self.state.progress_due.unwrap_or_else(Instant::now)),
+                    if self.state.progress_due.is_some() => {
+                    self.look_at_progress(&mut line).await;
+                }
             }
         }
     }
@@ -162,6 +184,14 @@ impl Link {
             (Request::Ask(asked), Some(line)) => self.say(line, asked).await,
             (Request::Ask(asked), None) => self.state.unsent.push(asked),
             (Request::KillKeeper, _) => self.kill_keeper(),
+            (Request::WatchProgress(from), line) => {
+                let is_new = self.state.progress_from != Some(from);
+                self.watch_progress(from);
+                if let Some(line) = line.filter(|_| is_new) {
+                    self.say(line, Asked::Watch).await;
+                    self.note_output();
+                }
+            }
             (Request::WatchLog(pattern), line) => {
                 let since_ms = self.state.started_at_ms;
                 match LogWatch::new(
@@ -194,7 +224,10 @@ impl Link {
                     self.tell(RunEvent::Notify(item)).await;
                 }
             }
-            Said::Output => self.state.log_unread = self.state.watch.is_some(),
+            Said::Output => {
+                self.state.log_unread = self.state.watch.is_some();
+                self.note_output();
+            }
             Said::Rotated { file } => {
                 if self.compress {
                     let path = self.context.layout.logs(&self.key.unit).join(file);
@@ -260,7 +293,7 @@ impl Link {
         .await;
         let Ok((watch, found)) = looked else { return };
         match found {
-            Ok(Looked::Match) => {
+            Ok(Looked::Enough) => {
                 let dir = self.context.layout.run(&self.key.unit, &self.key.run);
                 // Only spares the next manager a search; without it the line is looked for again.
                 let _ = fs::write(dir.join(run_file::READY), b"");
@@ -369,8 +402,10 @@ impl Link {
         }
     }
 
-    async fn end(&self, mut record: ExitRecord) {
+    async fn end(&mut self, mut record: ExitRecord) {
         record.generation = self.key.generation;
+        // Before the end: whoever hears of that has heard it all.
+        self.end_progress(&record).await;
         self.tell(RunEvent::Ended(record)).await;
     }
 

@@ -1,78 +1,29 @@
 //! Looking for a line in a daemon's log.
 //!
 //! Purpose: the `log` readiness probe.
-//! Invariants: every line written since the run began is looked at once, in order, across
-//! rotations; a line is held only up to [`LINE_BYTES_MAX`].
+//! Invariants: every line written since the run began is looked at once, in order; a line is held
+//! only up to [`LINE_BYTES_MAX`].
 //! Deliberately absent: waiting. The keeper says when there is more.
 
-use std::fs::{self, File};
-use std::io::{self, BufRead, BufReader, Seek, SeekFrom};
-use std::os::unix::fs::MetadataExt;
-use std::path::PathBuf;
+use std::io;
+use std::ops::ControlFlow;
 
 use regex::Regex;
 
 use crate::layout::Layout;
+use crate::log_follow::{LogFollow, Looked, Mark};
 
 /// Longest piece of a line that is matched, in bytes.
 const LINE_BYTES_MAX: usize = 64 << 10;
 
-/// Most bytes of one look, so that a daemon that writes without end does not hold its looker for
-/// ever.
-const LOOK_BYTES_MAX: usize = 4 << 20;
-
 /// Largest compiled pattern, in bytes.
 const PATTERN_BYTES_MAX: usize = 1 << 20;
-
-/// What a look showed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Looked {
-    /// A line matches.
-    Match,
-    /// None of those that are there.
-    AllSeen,
-    /// None so far; there may be more.
-    More,
-}
-
-/// Where a log ended when a run began.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Mark {
-    inode: u64,
-    bytes: u64,
-}
-
-impl Mark {
-    /// The end of the unit's log now.
-    pub(crate) fn now(layout: &Layout, unit: &str) -> Self {
-        fs::metadata(layout.log(unit)).map_or(Self { inode: 0, bytes: 0 }, |meta| Self {
-            inode: meta.ino(),
-            bytes: meta.len(),
-        })
-    }
-}
 
 /// See the module.
 #[derive(Debug)]
 pub(crate) struct LogWatch {
     pattern: Regex,
-    folder: PathBuf,
-    /// Lines with an earlier time are of an earlier run. RFC 3339 in UTC sorts as text.
-    not_before: String,
-    mark: Option<Mark>,
-    open: Option<Open>,
-    /// Files read to their end.
-    done: Vec<u64>,
-    /// Pieces of a line of each stream of which the end is not there yet.
-    partial: [String; 2],
-}
-
-#[derive(Debug)]
-struct Open {
-    inode: u64,
-    reader: BufReader<File>,
-    /// Bytes after the last newline.
-    tail: Vec<u8>,
+    follow: LogFollow,
 }
 
 impl LogWatch {
@@ -91,159 +42,37 @@ impl LogWatch {
             .size_limit(PATTERN_BYTES_MAX)
             .build()
             .map_err(|e| format!("the pattern of the log probe cannot be used: {e}"))?;
-        let not_before = if mark.is_some() {
-            String::new()
-        } else {
-            crate::clock::rfc3339(since_ms)
-        };
         Ok(Self {
             pattern,
-            folder: layout.logs(unit),
-            not_before: not_before.trim_end_matches('Z').to_owned(),
-            mark,
-            open: None,
-            done: Vec::new(),
-            partial: Default::default(),
+            follow: LogFollow::new(layout, unit, mark, since_ms, LINE_BYTES_MAX),
         })
     }
 
-    /// Looks at what is new, at most [`LOOK_BYTES_MAX`] of it.
+    /// Looks at some of what is new; [`Looked::Enough`]: a line matches.
     ///
     /// # Errors
     /// When the log cannot be read; it may be tried again.
     pub(crate) fn look(&mut self) -> io::Result<Looked> {
-        let mut left = LOOK_BYTES_MAX;
-        loop {
-            if let Some(open) = &mut self.open {
-                let (inode, current) = (open.inode, inode_of(&self.folder.join("current")));
-                match self.read_open(&mut left)? {
-                    Looked::AllSeen => {}
-                    other => return Ok(other),
-                }
-                if current == Some(inode) {
-                    return Ok(Looked::AllSeen);
-                }
-                // It was renamed before the last read, so nothing more will be written to it.
-                self.done.push(inode);
-                self.open = None;
+        let Self { pattern, follow } = self;
+        follow.look(&mut |line| {
+            if pattern.is_match(&String::from_utf8_lossy(line.text)) {
+                ControlFlow::Break(())
+            } else {
+                ControlFlow::Continue(())
             }
-            match self.next_file()? {
-                Some(open) => self.open = Some(open),
-                None => return Ok(Looked::AllSeen),
-            }
-        }
+        })
     }
-
-    /// The oldest file that is not read yet and may hold lines of this run.
-    fn next_file(&self) -> io::Result<Option<Open>> {
-        let mut files = Vec::new();
-        let entries = match fs::read_dir(&self.folder) {
-            Ok(entries) => entries,
-            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
-            Err(e) => return Err(e),
-        };
-        for entry in entries {
-            let entry = entry?;
-            let name = entry.file_name();
-            let is_current = name == "current";
-            let plain = is_current || name.to_string_lossy().ends_with(".log");
-            let Ok(meta) = entry.metadata() else { continue };
-            if plain && !self.done.contains(&meta.ino()) && self.may_hold(&meta) {
-                // Rotated files are named by their time; the current one is the newest.
-                files.push((is_current, name, entry.path()));
-            }
-        }
-        files.sort();
-        let Some((_, _, path)) = files.into_iter().next() else {
-            return Ok(None);
-        };
-        let mut file = File::open(path)?;
-        let inode = file.metadata()?.ino();
-        if let Some(mark) = self.mark.filter(|mark| mark.inode == inode) {
-            file.seek(SeekFrom::Start(mark.bytes))?;
-        }
-        Ok(Some(Open {
-            inode,
-            reader: BufReader::new(file),
-            tail: Vec::new(),
-        }))
-    }
-
-    /// Files last written before the run began are not its.
-    fn may_hold(&self, meta: &fs::Metadata) -> bool {
-        match self.mark {
-            // Whatever is newer than the file that was current when the run began, or that file
-            // itself.
-            Some(mark) if mark.inode != 0 => {
-                meta.ino() == mark.inode || self.done.contains(&mark.inode)
-            }
-            Some(_) => true,
-            None => {
-                let changed = crate::clock::rfc3339(meta.mtime() * 1_000 + 999);
-                changed.trim_end_matches('Z') >= self.not_before.as_str()
-            }
-        }
-    }
-
-    fn read_open(&mut self, left: &mut usize) -> io::Result<Looked> {
-        loop {
-            let Some(open) = &mut self.open else {
-                return Ok(Looked::AllSeen);
-            };
-            let room = LINE_BYTES_MAX.saturating_sub(open.tail.len());
-            let mut limited = io::Read::take(&mut open.reader, room as u64 + 1);
-            let read = limited.read_until(b'\n', &mut open.tail)?;
-            let whole = open.tail.last() == Some(&b'\n');
-            if read == 0 || (!whole && open.tail.len() <= LINE_BYTES_MAX) {
-                return Ok(Looked::AllSeen);
-            }
-            let line = std::mem::take(&mut open.tail);
-            if self.matches(&line) {
-                return Ok(Looked::Match);
-            }
-            *left = left.saturating_sub(read);
-            if *left == 0 {
-                return Ok(Looked::More);
-            }
-        }
-    }
-
-    /// One line of the log: `<time> stdout|stderr F|P <text>`.
-    fn matches(&mut self, line: &[u8]) -> bool {
-        let line = String::from_utf8_lossy(line);
-        let mut fields = line.trim_end_matches('\n').splitn(4, ' ');
-        let (Some(time), Some(stream), Some(tag)) = (fields.next(), fields.next(), fields.next())
-        else {
-            return false;
-        };
-        if time.trim_end_matches('Z') < self.not_before.as_str() {
-            return false;
-        }
-        let text = fields.next().unwrap_or_default();
-        // One stream may write between two parts of a line of the other.
-        let partial = &mut self.partial[usize::from(stream == "stderr")];
-        if tag != "P" && partial.is_empty() {
-            return self.pattern.is_match(text);
-        }
-        if partial.len() < LINE_BYTES_MAX {
-            partial.push_str(text);
-        }
-        if tag == "P" {
-            return false;
-        }
-        let whole = std::mem::take(partial);
-        self.pattern.is_match(&whole)
-    }
-}
-
-fn inode_of(path: &std::path::Path) -> Option<u64> {
-    fs::metadata(path).ok().map(|meta| meta.ino())
 }
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use std::fs::{self, File};
     use std::io::Write;
+
+    use super::*;
+
+    /// Most bytes of one look.
+    const LOOK_BYTES_MAX: usize = 4 << 20;
 
     struct Log {
         _dir: tempfile::TempDir,
@@ -295,7 +124,7 @@ mod tests {
             "the line is not whole yet"
         );
         log.append(&HIT[40..]);
-        assert_eq!(watch.look().unwrap(), Looked::Match);
+        assert_eq!(watch.look().unwrap(), Looked::Enough);
     }
 
     #[test]
@@ -309,7 +138,7 @@ mod tests {
         let mut watch = log.watch(None, since);
         assert_eq!(watch.look().unwrap(), Looked::AllSeen);
         log.append(HIT);
-        assert_eq!(watch.look().unwrap(), Looked::Match);
+        assert_eq!(watch.look().unwrap(), Looked::Enough);
     }
 
     #[test]
@@ -322,7 +151,7 @@ mod tests {
         log.append("2026-06-01T00:00:00.000000001Z stdout P liste\n");
         log.rotate("2026-06-01T00-00-00.log");
         log.append("2026-06-01T00:00:00.000000001Z stdout F ning on 80\n");
-        assert_eq!(watch.look().unwrap(), Looked::Match);
+        assert_eq!(watch.look().unwrap(), Looked::Enough);
     }
 
     #[test]
@@ -331,7 +160,7 @@ mod tests {
         let mut watch = log.watch(Some(Mark::now(&log.layout, "a")), 0);
         log.append("2026-06-01T00:00:00.000000001Z stdout P a very long line\n");
         log.append(HIT);
-        assert_eq!(watch.look().unwrap(), Looked::Match);
+        assert_eq!(watch.look().unwrap(), Looked::Enough);
     }
 
     #[test]
@@ -348,7 +177,7 @@ mod tests {
         file.write_all(&vec![b'x'; 3 * LINE_BYTES_MAX]).unwrap();
         file.write_all(b"\n\xff\xfe\n").unwrap();
         log.append(HIT);
-        assert_eq!(watch.look().unwrap(), Looked::Match);
+        assert_eq!(watch.look().unwrap(), Looked::Enough);
     }
 
     #[test]
@@ -366,6 +195,6 @@ mod tests {
         log.append(HIT);
         assert_eq!(watch.look().unwrap(), Looked::More);
         assert_eq!(watch.look().unwrap(), Looked::More);
-        assert_eq!(watch.look().unwrap(), Looked::Match);
+        assert_eq!(watch.look().unwrap(), Looked::Enough);
     }
 }

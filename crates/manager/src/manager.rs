@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use eud_core::Core;
-use eud_core::fleet::{Daemon, Fleet, Unit, daemon_of};
+use eud_core::fleet::{Daemon, Fleet, Unit};
 use eud_core::io::{Accepted, Command, Input};
 use eud_store::Store;
 use eud_sys::rlimit::{self, Limit};
@@ -24,6 +24,7 @@ use crate::diary::Diary;
 use crate::effects::{Hands, Observer};
 use crate::engine::{ASKS_MAX, Engine, ExitOutcome, INPUTS_MAX};
 use crate::error::{CommandError, ManagerError};
+use crate::files;
 use crate::fleet_file;
 use crate::handle::{Handle, Info};
 use crate::history;
@@ -100,6 +101,7 @@ impl Manager {
         let fleet = choose_fleet(&options, &store, &findings, &problems, &diary).await?;
         let started = clock::now();
         findings.compare(&fleet);
+        findings.catch_up(&layout, &fleet);
         store.apply(&findings.assume_wanted(&fleet, started.wall_ms))?;
         note_start(&diary, &options.version, &findings);
         if options.as_pid1 {
@@ -138,12 +140,15 @@ impl Manager {
             outcome: ExitOutcome::default(),
         };
         let compressed = fleet.daemons.values().filter(|daemon| daemon.log.compress);
-        let compressed = compressed.flat_map(Daemon::units).collect();
+        let left = Left {
+            unpacked: compressed.flat_map(Daemon::units).collect(),
+            forgotten: std::mem::take(&mut findings.forgotten),
+        };
         let up = begin(&mut engine, fleet, findings, options.profile);
         let changed = Arc::clone(&engine.hands.changed);
         let mut tasks = JoinSet::new();
         let begun_ms = started.mono_ms;
-        spawn_tasks(&mut tasks, &handle, &context, changed, compressed, begun_ms)?;
+        spawn_tasks(&mut tasks, &handle, &context, changed, left, begun_ms)?;
         let ended = run_engine(engine).map_err(system("start a thread"))?;
         Ok(Self {
             handle,
@@ -208,9 +213,7 @@ fn begin(
     let recovered = findings.recovery.profile.clone();
     engine.handle(Input::Recover(Box::new(findings.recovery)));
     for one in adopted {
-        let daemon = fleet.daemons.get(daemon_of(&one.key.unit));
-        let compress = daemon.is_some_and(|daemon| daemon.log.compress);
-        engine.hands.adopt(one, compress);
+        engine.hands.adopt(one, &fleet);
     }
     let (answer, up) = oneshot::channel();
     let ticket = engine.hands.ticket(answer);
@@ -291,7 +294,7 @@ fn spawn_tasks(
     handle: &Handle,
     context: &Arc<Context>,
     changed: Arc<tokio::sync::Notify>,
-    compressed: Vec<Unit>,
+    left: Left,
     started_mono_ms: u64,
 ) -> Result<(), ManagerError> {
     let reaper = context.reaper.clone();
@@ -334,11 +337,7 @@ fn spawn_tasks(
         let mut meaningless = signal(kind).map_err(system)?;
         tasks.spawn(async move { while meaningless.recv().await.is_some() {} });
     }
-    tasks.spawn(keep_tidy(
-        Arc::clone(context),
-        compressed,
-        handle.subscribe(),
-    ));
+    tasks.spawn(keep_tidy(Arc::clone(context), left, handle.subscribe()));
     Ok(())
 }
 
@@ -371,18 +370,32 @@ async fn reload_on(mut hangup: tokio::signal::unix::Signal, handle: Handle, diar
     }
 }
 
-/// Removes folders of old runs when a unit has ended, and packs what an earlier manager left
-/// unpacked.
+/// What earlier managers left to be done.
+struct Left {
+    /// Units whose rotated logs are to be packed.
+    unpacked: Vec<Unit>,
+    /// Units of tasks that are not kept any longer.
+    forgotten: Vec<Unit>,
+}
+
+/// Removes folders of old runs when a unit has ended, and does what earlier managers left to be
+/// done.
 async fn keep_tidy(
     context: Arc<Context>,
-    unpacked: Vec<Unit>,
+    left: Left,
     mut transitions: broadcast::Receiver<eud_core::view::Transition>,
 ) {
     let at_start = Arc::clone(&context);
-    let all = tokio::task::spawn_blocking(move || history::prune_all(&at_start.layout));
+    let all = tokio::task::spawn_blocking(move || {
+        for unit in left.forgotten {
+            // It is tried again by the next manager.
+            let _ = files::remove_tree(&at_start.layout.unit(&unit));
+        }
+        history::prune_all(&at_start.layout)
+    });
     // Folders that stay a little longer harm nobody.
     let _ = all.await;
-    for unit in unpacked {
+    for unit in left.unpacked {
         context.compressor.compress_all(&context.layout.logs(&unit));
     }
     loop {

@@ -12,9 +12,9 @@ use std::fs;
 use std::sync::Arc;
 use std::time::Duration;
 
-use eud_core::fleet::{Daemon, Fleet, daemon_of};
+use eud_core::fleet::{Daemon, Fleet, Unit, daemon_of, task_of};
 use eud_core::io::{BusRecovery, Fate, Persist, RecoveredRun, Recovery, TaskRecovery};
-use eud_core::record::{Desired, ExitRecord, Generation, Intent, WallMs};
+use eud_core::record::{Desired, ExitRecord, Generation, Intent, TaskId, WallMs};
 use eud_store::{Journal, Store};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
@@ -23,6 +23,7 @@ use crate::error::ManagerError;
 use crate::exit_file::{self, BuryError, ExitFile, RunKey};
 use crate::keeper_line::KeeperLine;
 use crate::layout::{Layout, run_file};
+use crate::progress;
 use crate::spec_file::SpecFile;
 use crate::wire::Hello;
 
@@ -100,6 +101,8 @@ pub(crate) struct Findings {
     pub(crate) adopted: Vec<Adopted>,
     /// Things worth a line in the manager's log.
     pub(crate) notes: Vec<String>,
+    /// Tasks' units of which there is a folder and nothing else.
+    pub(crate) forgotten: Vec<Unit>,
 }
 
 impl Findings {
@@ -114,8 +117,14 @@ impl Findings {
 /// # Errors
 /// When the journal or the folder of daemons cannot be read.
 pub(crate) async fn look(layout: &Layout, store: &Store) -> Result<Findings, ManagerError> {
-    let journal = store.recovery()?;
-    let (candidates, highest) = inventory(layout, store, &journal)?;
+    let mut journal = store.recovery()?;
+    let Inventory {
+        candidates,
+        highest,
+        highest_task,
+        forgotten,
+    } = inventory(layout, store, &journal)?;
+    journal.tasks.last_task = journal.tasks.last_task.max(highest_task);
     let mut findings = Findings {
         recovery: Recovery {
             intents: journal.intents,
@@ -129,8 +138,9 @@ pub(crate) async fn look(layout: &Layout, store: &Store) -> Result<Findings, Man
             // Without it, a job that runs after each boot does not run after this one.
             boot_id: eud_sys::process::boot_id().unwrap_or_default(),
             bus: BusRecovery::default(),
-            tasks: TaskRecovery::default(),
+            tasks: journal.tasks,
         },
+        forgotten,
         ..Findings::default()
     };
     let layout = Arc::new(layout.clone());
@@ -228,6 +238,31 @@ impl Findings {
         persist
     }
 
+    /// Reads what the tasks had to say that ended while nobody looked.
+    pub(crate) fn catch_up(&mut self, layout: &Layout, fleet: &Fleet) {
+        let ended: BTreeMap<&str, (&RecoveredRun, &ExitRecord)> = self
+            .recovery
+            .runs
+            .iter()
+            .filter_map(|run| match &run.fate {
+                Fate::Ended(record) => Some((run.run.as_str(), (run, record))),
+                _ => None,
+            })
+            .collect();
+        for task in &mut self.recovery.tasks.tasks {
+            let run = task.run.as_deref().and_then(|run| ended.get(run));
+            let (Some((run, record)), Some(pool)) = (run, fleet.pools.get(&task.pool)) else {
+                continue;
+            };
+            let key = RunKey {
+                unit: run.unit.clone(),
+                run: run.run.clone(),
+                generation: run.generation,
+            };
+            task.progress = progress::of_ended(layout, &key, pool.progress, record);
+        }
+    }
+
     /// Says which fields of each live run differ from the fleet now loaded.
     pub(crate) fn compare(&mut self, fleet: &Fleet) {
         let started_with: BTreeMap<&str, &Daemon> = self
@@ -254,14 +289,21 @@ impl Findings {
     }
 }
 
-/// Runs to be looked at: open in the journal, or unknown to it. Also the highest generation of any
-/// folder.
-fn inventory(
-    layout: &Layout,
-    store: &Store,
-    journal: &Journal,
-) -> Result<(Vec<Candidate>, Generation), ManagerError> {
-    let mut candidates = Vec::new();
+/// What folders and journal show.
+#[derive(Default)]
+struct Inventory {
+    /// Runs to be looked at: open in the journal, or unknown to it.
+    candidates: Vec<Candidate>,
+    /// The highest generation of any folder.
+    highest: Generation,
+    /// The highest id of any folder of a task.
+    highest_task: TaskId,
+    /// Folders of tasks that are not kept any longer, and of which no run may be alive.
+    forgotten: Vec<Unit>,
+}
+
+fn inventory(layout: &Layout, store: &Store, journal: &Journal) -> Result<Inventory, ManagerError> {
+    let mut found = Inventory::default();
     let mut open = BTreeSet::new();
     for row in &journal.open_runs {
         open.insert(row.run.clone());
@@ -272,35 +314,76 @@ fn inventory(
         };
         let spec = SpecFile::read(&layout.run(&key.unit, &key.run)).map(Box::new);
         let pid = row.pid;
-        candidates.push(Candidate { key, spec, pid });
+        found.candidates.push(Candidate { key, spec, pid });
     }
-    let mut highest = 0;
     for unit in folder_names(&layout.daemons())? {
-        let mut newest_ended: Option<Candidate> = None;
-        for run in folder_names(&layout.runs(&unit))? {
-            if open.contains(&run) || store.has_ended(&run)? {
-                continue;
-            }
-            let Some(candidate) = unknown_run(layout, &unit, &run) else {
-                continue;
-            };
-            highest = highest.max(candidate.key.generation);
-            let ended = !matches!(exit_file::read(layout, &candidate.key), ExitFile::Absent);
-            if !ended {
-                candidates.push(candidate);
-            } else if newest_ended
-                .as_ref()
-                .is_none_or(|other| other.key.generation < candidate.key.generation)
-            {
-                newest_ended = Some(candidate);
-            }
-        }
-        candidates.extend(newest_ended);
+        let (alive, ended) = unknown_runs(layout, store, &unit, &open)?;
+        let seen = alive.iter().chain(&ended);
+        found.highest = seen.fold(found.highest, |n, one| n.max(one.key.generation));
+        found.candidates.extend(alive);
+        found.candidates.extend(ended);
     }
-    Ok((candidates, highest))
+    let (kept, over) = task_ids(&journal.tasks);
+    for unit in folder_names(&layout.tasks())? {
+        let Some((_, id)) = task_of(&unit) else {
+            continue;
+        };
+        found.highest_task = found.highest_task.max(id);
+        if over.contains(&id) {
+            // It has no run any more.
+            continue;
+        }
+        let (alive, ended) = unknown_runs(layout, store, &unit, &open)?;
+        let seen = alive.iter().chain(&ended);
+        found.highest = seen.fold(found.highest, |n, one| n.max(one.key.generation));
+        let is_open = found.candidates.iter().any(|one| one.key.unit == unit);
+        if kept.contains(&id) {
+            found.candidates.extend(ended);
+        } else if alive.is_empty() && !is_open {
+            found.forgotten.push(unit);
+        }
+        found.candidates.extend(alive);
+    }
+    Ok(found)
 }
 
-/// A run that the journal does not know, say because the database was lost.
+/// Ids of tasks that are not over, and of those that are.
+fn task_ids(tasks: &TaskRecovery) -> (BTreeSet<TaskId>, BTreeSet<TaskId>) {
+    let kept = tasks.tasks.iter().map(|task| task.id).collect();
+    let over = tasks.over.iter().map(|task| task.id).collect();
+    (kept, over)
+}
+
+/// Runs of a unit that the journal does not know, say because the database was lost: those that may
+/// be alive, and the newest of the others.
+fn unknown_runs(
+    layout: &Layout,
+    store: &Store,
+    unit: &str,
+    open: &BTreeSet<String>,
+) -> Result<(Vec<Candidate>, Option<Candidate>), ManagerError> {
+    let mut alive = Vec::new();
+    let mut newest_ended: Option<Candidate> = None;
+    for run in folder_names(&layout.runs(unit))? {
+        if open.contains(&run) || store.has_ended(&run)? {
+            continue;
+        }
+        let Some(candidate) = unknown_run(layout, unit, &run) else {
+            continue;
+        };
+        let ended = !matches!(exit_file::read(layout, &candidate.key), ExitFile::Absent);
+        if !ended {
+            alive.push(candidate);
+        } else if newest_ended
+            .as_ref()
+            .is_none_or(|other| other.key.generation < candidate.key.generation)
+        {
+            newest_ended = Some(candidate);
+        }
+    }
+    Ok((alive, newest_ended))
+}
+
 fn unknown_run(layout: &Layout, unit: &str, run: &str) -> Option<Candidate> {
     let spec = SpecFile::read(&layout.run(unit, run)).map(Box::new);
     let mut key = RunKey {
@@ -533,8 +616,10 @@ mod tests {
                 intents: vec![stopped.clone()],
                 ..Recovery::default()
             },
-            adopted: ["known", "lost@2", "undeclared"].map(adopted).into(),
-            notes: Vec::new(),
+            adopted: ["known", "lost@2", "undeclared", "known#7"]
+                .map(adopted)
+                .into(),
+            ..Findings::default()
         };
         let wanted = Intent {
             unit: "lost@2".into(),

@@ -20,7 +20,7 @@ use std::path::{Path, PathBuf};
 use rusqlite::{Connection, OpenFlags};
 
 pub use error::{Result, StoreError};
-pub use read::Journal;
+pub use read::{Journal, TaskCounts, TaskFilter};
 
 /// Ended runs that are kept for each unit. Older ones are deleted; their folders go earlier.
 pub const RUNS_KEPT_PER_UNIT: u32 = 1_000;

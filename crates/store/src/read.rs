@@ -1,12 +1,17 @@
 //! Reading: what a manager needs at its start, and what people ask for.
 
+mod task;
+
 use std::path::Path;
 
 use eud_core::fleet::Fleet;
+use eud_core::io::TaskRecovery;
 use eud_core::record::{Book, GateRow, Generation, Intent, Ledger, RunRow};
 use rusqlite::{Connection, OptionalExtension, Row};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+
+pub use task::{TaskCounts, TaskFilter};
 
 use crate::error::{Result, StoreError};
 use crate::{Reader, Store};
@@ -14,12 +19,13 @@ use crate::{Reader, Store};
 pub(crate) const META_PROFILE: &str = "profile";
 pub(crate) const META_FLEET: &str = "fleet";
 pub(crate) const META_GENERATION: &str = "generation";
+pub(crate) const META_TASK: &str = "task";
 
 /// Columns of a run, in the order that [`run_row`] reads them.
 const RUN_COLUMNS: &str = "run, unit, generation, intent_at_ms, pid, cause, exit, class";
 
 /// Everything a manager must know when it starts.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default)]
 pub struct Journal {
     /// Durable intents.
     pub intents: Vec<Intent>,
@@ -29,7 +35,7 @@ pub struct Journal {
     pub profile: Option<String>,
     /// Smallest generation never recorded here.
     pub next_generation: Generation,
-    /// Last ended run of each unit.
+    /// Last ended run of each unit that is no task's.
     pub last_runs: Vec<RunRow>,
     /// Runs without an end, oldest first.
     pub open_runs: Vec<RunRow>,
@@ -37,6 +43,8 @@ pub struct Journal {
     pub books: Vec<Book>,
     /// Durable memory of gates.
     pub gates: Vec<GateRow>,
+    /// Durable memory of tasks.
+    pub tasks: TaskRecovery,
 }
 
 /// The word that serde uses for a variant without fields.
@@ -151,7 +159,7 @@ fn journal(conn: &Connection) -> rusqlite::Result<Journal> {
         last_runs: collect(
             conn,
             "select run, unit, max(generation), intent_at_ms, pid, cause, exit, class
-             from runs where exit is not null group by unit",
+             from runs where exit is not null and instr(unit, '#') = 0 group by unit",
             run_row,
         )?,
         open_runs: collect(
@@ -169,6 +177,7 @@ fn journal(conn: &Connection) -> rusqlite::Result<Journal> {
                 reason: row.get(2)?,
             })
         })?,
+        tasks: task::recovery(conn)?,
     })
 }
 

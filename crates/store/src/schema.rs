@@ -64,7 +64,35 @@ const STEPS: &[&str] = &[
         reason    text
     ) strict, without rowid;
 ",
+    TASKS,
 ];
+
+/// Tasks and pools. What is looked for has a column beside the row; what a task is to do is apart,
+/// so that a row that is rewritten does not drag a prompt along.
+const TASKS: &str = "
+    create table tasks (
+        id       integer primary key,
+        pool     text not null,
+        state    text not null,             -- queued | delayed | blocked | running | succeeded | …
+        key      text,
+        token    text,
+        ended_ms integer,                   -- null: not over
+        task     text not null              -- what is remembered of the task, as JSON
+    ) strict;
+    create index tasks_by_pool on tasks (pool, state);
+    create index tasks_by_state on tasks (state);
+    create index tasks_by_key on tasks (key) where key is not null;
+
+    create table task_specs (
+        id   integer primary key,
+        spec text not null                  -- what the task is to do, as JSON
+    ) strict;
+
+    create table pools (
+        pool text primary key,
+        row  text not null                  -- what is remembered of the pool, as JSON
+    ) strict, without rowid;
+";
 
 /// Latest version known here.
 pub(crate) const VERSION: i64 = STEPS.len() as i64;

@@ -1,5 +1,7 @@
 //! Writing: one transaction for each batch.
 
+mod task;
+
 use eud_core::fleet::Fleet;
 use eud_core::io::Persist;
 use eud_core::record::{ExitClass, ExitRecord, GateRow, Intent, Ledger, RunRow};
@@ -158,7 +160,8 @@ impl Store {
                     tx.prepare_cached("delete from gates where gate = ?1")?
                         .execute([gate])?;
                 }
-                Persist::Bus(_) | Persist::Task(_) => {}
+                Persist::Task(persist) => task::put(&tx, persist)?,
+                Persist::Bus(_) => {}
             }
         }
         if let Some(fleet) = fleet {

@@ -84,6 +84,8 @@ fn clone_into(cgroup: BorrowedFd<'_>) -> io::Result<libc::c_long> {
 /// What a command finds around itself.
 #[derive(Debug)]
 pub struct Surroundings<'a> {
+    /// File to read as standard input; without one there is nothing to read.
+    pub stdin: Option<&'a Path>,
     /// Standard output.
     pub stdout: BorrowedFd<'a>,
     /// Standard error.
@@ -109,8 +111,10 @@ pub struct Surroundings<'a> {
 /// Part of [`Surroundings::enter`] that failed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Step {
-    /// Session, standard input and output.
+    /// Session, standard output.
     Session,
+    /// Standard input.
+    Stdin,
     /// Resource limit with this name.
     Rlimit(String),
     /// Scheduling priority.
@@ -132,6 +136,7 @@ impl Surroundings<'_> {
     pub fn enter(&self) -> Result<(), (Step, io::Error)> {
         let at = |step: Step| move |error: rustix::io::Errno| (step, io::Error::from(error));
         signal::reset_all();
+        self.stdin().map_err(|error| (Step::Stdin, error))?;
         self.session().map_err(|error| (Step::Session, error))?;
         rustix::process::umask(rustix::fs::Mode::from_raw_mode(self.umask));
         for (name, limit) in self.rlimits {
@@ -153,10 +158,14 @@ impl Surroundings<'_> {
         rustix::process::chdir(self.cwd).map_err(at(Step::Cwd))
     }
 
+    /// Opened as who this process still is: the command's user need not be able to.
+    fn stdin(&self) -> io::Result<()> {
+        let file = std::fs::File::open(self.stdin.unwrap_or(Path::new("/dev/null")))?;
+        Ok(rustix::stdio::dup2_stdin(file.as_fd())?)
+    }
+
     fn session(&self) -> io::Result<()> {
         rustix::process::setsid()?;
-        let null = std::fs::File::open("/dev/null")?;
-        rustix::stdio::dup2_stdin(null.as_fd())?;
         rustix::stdio::dup2_stdout(self.stdout)?;
         rustix::stdio::dup2_stderr(self.stderr)?;
         crate::fd::close_on_exec_from(3)

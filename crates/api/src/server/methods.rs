@@ -3,8 +3,9 @@
 //! Invariants: parameters are checked before anything is asked of the manager; every error of the
 //! manager has its code, but for its end, which is no answer: the connection is closed.
 
+use eud_core::record::TaskId;
 use eud_core::words::rfc3339;
-use eud_manager::{CommandError, Handle, Request};
+use eud_manager::{CommandError, Handle, Request, TaskFilter};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -14,7 +15,7 @@ use crate::protocol::{
     RunsParams, Shown, ShutdownParams, SignalParams, Subscribed, UnknownSelector, UpParams,
     VERSION, code,
 };
-use crate::server::rpc;
+use crate::server::{rpc, tasks};
 
 /// Most runs that are given at once.
 const RUNS_MAX: u32 = 1_000;
@@ -34,7 +35,7 @@ impl From<RpcError> for Failure {
     }
 }
 
-type Outcome = Result<Value, Failure>;
+pub(super) type Outcome = Result<Value, Failure>;
 
 /// A call that is understood: method and parameters are right, as far as they can be without a
 /// manager.
@@ -49,6 +50,9 @@ pub(super) enum Asked {
     Show(String),
     Runs(RunsParams),
     Why(String),
+    Pools,
+    Tasks(TaskFilter),
+    Task(TaskId),
 }
 
 /// Reads method and parameters.
@@ -65,6 +69,9 @@ pub(super) fn understand(method: &str, params: Value) -> Result<Asked, RpcError>
         "daemon.show" => Asked::Show(read::<NameParams>(params)?.name),
         "daemon.runs" => Asked::Runs(read(params)?),
         "daemon.why" => Asked::Why(read::<NameParams>(params)?.name),
+        _ if method.starts_with("task.") || method.starts_with("pool.") => {
+            return tasks::understand(method, params).unwrap_or_else(|| Err(no_method(method)));
+        }
         _ => Asked::Command(command(method, params)?),
     };
     Ok(asked)
@@ -93,14 +100,14 @@ fn command(method: &str, params: Value) -> Result<Request, RpcError> {
             let SignalParams { names, signal } = read(params)?;
             Request::Signal(named(names)?, signal)
         }
-        _ => {
-            return Err(rpc::error(
-                code::METHOD_NOT_FOUND,
-                &format!("there is no method `{method}`"),
-            ));
-        }
+        _ => return Err(no_method(method)),
     };
     Ok(request)
+}
+
+fn no_method(method: &str) -> RpcError {
+    let why = format!("there is no method `{method}`");
+    rpc::error(code::METHOD_NOT_FOUND, &why)
 }
 
 /// Carries out a call, but for a subscription, which is the connection's.
@@ -121,6 +128,9 @@ pub(super) async fn carry_out(handle: &Handle, asked: Asked) -> Outcome {
             encode(&handle.runs(&name, limit).await.map_err(failed)?)
         }
         Asked::Why(name) => encode(&handle.why(&name).await.map_err(failed)?),
+        Asked::Pools => tasks::pools(handle).await,
+        Asked::Tasks(filter) => tasks::list(handle, filter).await,
+        Asked::Task(id) => tasks::show(handle, id).await,
     }
 }
 
@@ -156,7 +166,7 @@ async fn show(handle: &Handle, name: &str) -> Outcome {
 }
 
 /// `asked`, when there are no parameters.
-fn none(params: Value, asked: Asked) -> Result<Asked, RpcError> {
+pub(super) fn none(params: Value, asked: Asked) -> Result<Asked, RpcError> {
     match params {
         Value::Null => Ok(asked),
         Value::Object(map) if map.is_empty() => Ok(asked),
@@ -167,7 +177,7 @@ fn none(params: Value, asked: Asked) -> Result<Asked, RpcError> {
     }
 }
 
-fn read<T: DeserializeOwned>(params: Value) -> Result<T, RpcError> {
+pub(super) fn read<T: DeserializeOwned>(params: Value) -> Result<T, RpcError> {
     let params = match params {
         Value::Null => Value::Object(serde_json::Map::new()),
         Value::Object(_) => params,
@@ -190,13 +200,13 @@ fn named(names: Vec<String>) -> Result<Vec<String>, RpcError> {
     Ok(names)
 }
 
-fn encode(value: &impl Serialize) -> Outcome {
+pub(super) fn encode(value: &impl Serialize) -> Outcome {
     let encoded = serde_json::to_value(value);
     encoded.map_err(|e| rpc::error(code::INTERNAL, &e.to_string()).into())
 }
 
 /// An error of the manager as it travels.
-fn failed(error: CommandError) -> Failure {
+pub(super) fn failed(error: CommandError) -> Failure {
     let message = error.to_string();
     let (code, data) = match error {
         CommandError::Refused { refusal, .. } => (code::REFUSED, encode(&refusal).ok()),

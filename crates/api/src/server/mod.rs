@@ -14,6 +14,7 @@ mod connection;
 pub mod fuzz;
 mod methods;
 mod rpc;
+mod tasks;
 
 use std::fs;
 use std::io;

@@ -58,7 +58,10 @@ impl Core {
         out: &mut Vec<Effect>,
     ) -> (Accepted, bool) {
         let mut accepted = Accepted::default();
-        let running = self.slots.iter().filter(|(_, slot)| slot.run.is_some());
+        let running = self
+            .slots
+            .iter()
+            .filter(|(_, slot)| slot.run.is_some() && !slot.is_task());
         accepted.affected = running.map(|(unit, _)| unit.clone()).collect();
         if keep_daemons {
             return (accepted, true);

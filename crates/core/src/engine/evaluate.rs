@@ -62,7 +62,7 @@ impl Core {
         let name = slot.daemon.name.clone();
         if is_job {
             self.tend_job(&name, now, out);
-        } else {
+        } else if !slot.is_task() {
             self.tend_watch(&name, out);
         }
         let Some(slot) = self.slots.get(unit) else {
@@ -71,7 +71,8 @@ impl Core {
         if slot.run.is_some() {
             return self.evaluate_running(unit, now, out);
         }
-        if is_job && (slot.fire.is_none() || self.closed_gate(&name).is_some()) {
+        // The run of a task is begun by its pool alone.
+        if slot.is_task() || is_job && (slot.fire.is_none() || self.closed_gate(&name).is_some()) {
             return false;
         }
         if slot.removed || slot.ledger.settled.is_some() || !self.may_run(unit) {
@@ -147,7 +148,7 @@ impl Core {
         });
     }
 
-    fn launch(&mut self, unit: &str, now: Now, out: &mut Vec<Effect>) {
+    pub(crate) fn launch(&mut self, unit: &str, now: Now, out: &mut Vec<Effect>) {
         let generation = self.fresh_generation();
         let run_id = self.rng.run_id(now.wall_ms);
         let forgotten = self.has(Planted::IntentForgotten);

@@ -150,6 +150,7 @@ impl Core {
         out.push(opened(name, since, now));
         if !self.has(Planted::OpeningUnseen) {
             self.mark_members(name);
+            self.tasks.gate_opened(name);
         }
     }
 
@@ -168,10 +169,13 @@ impl Core {
     /// Why a daemon is paused by a closed gate, in words that name it; `None`: it is not.
     pub(crate) fn closed_gate(&self, daemon: &str) -> Option<String> {
         let gates = self.gauges.gates_of.get(daemon)?;
-        gates.iter().find_map(|name| {
-            let (_, why) = self.gauges.gates.get(name)?.closed.as_ref()?;
-            Some(format!("gate `{name}` is closed: {why}"))
-        })
+        gates.iter().find_map(|name| self.closed(name))
+    }
+
+    /// Why nothing passes a gate; `None`: it is open, or there is no such gate.
+    pub(crate) fn closed(&self, gate: &str) -> Option<String> {
+        let (_, why) = self.gauges.gates.get(gate)?.closed.as_ref()?;
+        Some(format!("gate `{gate}` is closed: {why}"))
     }
 
     pub(crate) fn gate_views(&self, _now: Now) -> Vec<GateView> {

@@ -26,7 +26,7 @@ use std::sync::Arc;
 use crate::engine::Core;
 use crate::engine::gate::Gating;
 use crate::engine::level::Meter;
-use crate::fleet::{Condition, Gauge, GaugeTrigger, Level, Value};
+use crate::fleet::{Condition, Gauge, GaugeTrigger, Kind, Level, Value};
 use crate::happened::{Happened, What};
 use crate::io::{Effect, Now};
 use crate::planted::Planted;
@@ -269,8 +269,11 @@ impl Core {
             return;
         }
         let leaving = self.shutting_down || self.exited;
-        let is_up = |slot: &super::slot::Slot| slot.intent.desired == Desired::Up;
-        let wanted = self.up_called && !leaving && self.slots.values().any(is_up);
+        let is_up = |slot: &super::slot::Slot| {
+            slot.intent.desired == Desired::Up && slot.daemon.kind != Kind::Task
+        };
+        let any_up = self.up_called && self.slots.values().any(is_up);
+        let wanted = !leaving && (any_up || self.tasks.look_at_gates());
         if wanted == self.gauges.is_sampling {
             return;
         }

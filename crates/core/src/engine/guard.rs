@@ -19,7 +19,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use crate::engine::Core;
-use crate::fleet::{Guard, GuardAction, Guarded, Unit};
+use crate::fleet::{Guard, GuardAction, Guarded, Unit, task_of};
 use crate::happened::{Happened, What};
 use crate::io::{Effect, Now, Persist, Usage};
 use crate::planted::Planted;
@@ -281,6 +281,8 @@ impl Core {
             match guard.action {
                 GuardAction::Event => {}
                 GuardAction::Restart => self.stop_failed(unit, why),
+                // A task is not held: its try has failed.
+                GuardAction::Hold if task_of(unit).is_some() => self.stop_failed(unit, why),
                 GuardAction::Hold => self.hold_for_guard(unit, why, now, out),
             }
         }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use crate::engine::slot::{Run, Slot};
 use crate::engine::{Core, LAUNCH_LIMIT_MS};
-use crate::fleet::{Daemon, Fleet, Unit, daemon_of};
+use crate::fleet::{Daemon, Fleet, Kind, Unit, daemon_of, task_of};
 use crate::io::{Accepted, Effect, Fate, Now, Persist, RecoveredRun, Recovery, Reply, Ticket};
 use crate::planted::Planted;
 use crate::record::{Desired, Generation, Ledger, Settled};
@@ -32,7 +32,7 @@ impl Core {
                 declared.insert(unit, (Arc::clone(&shared), replica));
             }
         }
-        for (unit, slot) in &mut self.slots {
+        for (unit, slot) in self.slots.iter_mut().filter(|(_, slot)| !slot.is_task()) {
             if !declared.contains_key(unit) && !slot.removed {
                 slot.removed = true;
                 accepted.removed.push(unit.clone());
@@ -154,7 +154,7 @@ impl Core {
             }
         }
         self.recover_gauges(recovery.gates, now, out);
-        self.recover_tasks(recovery.tasks, now, out);
+        self.recover_tasks(recovery.tasks, &recovery.runs, now, out);
         self.recover_bus(recovery.bus, now, out);
         self.recover_jobs(recovery.books, recovery.boot_id, now, out);
         self.recover_ledgers(recovery.ledgers, now);
@@ -267,7 +267,8 @@ impl Core {
                 } else {
                     run.launch_due = Some(now.mono_ms.saturating_add(LAUNCH_LIMIT_MS));
                 }
-                if !changed.is_empty() {
+                // The running try of a task goes on by what it was started with.
+                if !changed.is_empty() && !slot.is_task() {
                     let fields = changed.join(", ");
                     slot.bounce = Some(format!("its definition changed: {fields}"));
                 }
@@ -275,6 +276,7 @@ impl Core {
                 slot.run = Some(run);
                 if pid.is_some() {
                     self.begin_probes(unit, ready_seen, now, out);
+                    self.task_executes(unit, now, out);
                 }
             }
         }
@@ -284,6 +286,7 @@ impl Core {
     fn adopt_undeclared(&mut self, unit: &str) {
         let daemon = Daemon {
             name: daemon_of(unit).to_owned(),
+            kind: task_of(unit).map_or(Kind::Service, |_| Kind::Task),
             enabled: true,
             replicas: 1,
             ..Daemon::default()
@@ -310,7 +313,7 @@ impl Core {
                 return;
             }
         };
-        for (unit, slot) in &mut self.slots {
+        for (unit, slot) in self.slots.iter_mut().filter(|(_, slot)| !slot.is_task()) {
             let member = members.contains(unit);
             let by_hand = slot.intent.manual;
             if member && by_hand && slot.intent.desired == Desired::Down {

@@ -45,6 +45,9 @@
 //!
 //! **Events.** Whatever is told becomes an event, in the same batch; see `bus`.
 //!
+//! **Tasks.** While it runs, a task is a unit too, of a kind of its own: it has a run, is stopped
+//! and recovered like any, and shows nowhere among the daemons. `task` tells the story.
+//!
 //! **Evaluation.** [`Core::handle`] notes what an input changes and marks units as dirty;
 //! `evaluate` brings each dirty unit one step forward and marks those that look at it. There is no
 //! recursion, and every unit has at most one timer, the earliest of its deadlines.
@@ -231,9 +234,10 @@ impl Core {
         self.slots.get(unit).map(|slot| &slot.daemon)
     }
 
-    /// Names of all units, in order, those on their way out included.
+    /// Names of all units of daemons, in order, those on their way out included.
     pub fn units(&self) -> impl Iterator<Item = &Unit> {
-        self.slots.keys()
+        let daemons = self.slots.iter().filter(|(_, slot)| !slot.is_task());
+        daemons.map(|(unit, _)| unit)
     }
 
     /// The last ended run of a unit.
@@ -307,7 +311,7 @@ impl Core {
     fn reindex(&mut self) {
         self.units_of.clear();
         self.watchers.clear();
-        for (unit, slot) in &self.slots {
+        for (unit, slot) in self.slots.iter().filter(|(_, slot)| !slot.is_task()) {
             let daemon = &slot.daemon;
             self.units_of
                 .entry(daemon.name.clone())

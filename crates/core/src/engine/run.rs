@@ -56,6 +56,7 @@ impl Core {
             pid,
         }));
         self.begin_probes(unit, false, now, out);
+        self.task_executes(unit, now, out);
     }
 
     fn on_notify(&mut self, unit: &str, item: Notify, now: Now) {
@@ -138,6 +139,11 @@ impl Core {
             class: Some(class),
         }));
         let bounced = slot.bounce.take();
+        if slot.is_task() {
+            let failed = run.stopping.filter(|stopping| stopping.failed);
+            let failed = failed.map(|stopping| stopping.why);
+            return self.task_run_ended(unit, &record, failed, now, out);
+        }
         if slot.daemon.kind == Kind::Job {
             let end = JobEnd {
                 class,

@@ -22,7 +22,7 @@ impl Core {
 
     pub(crate) fn state_of(&self, unit: &str, slot: &Slot) -> State {
         if let Some(run) = &slot.run {
-            let is_job = slot.daemon.kind == Kind::Job;
+            let is_job = slot.daemon.kind == Kind::Job || slot.is_task();
             return match self.state_of_run(unit, run) {
                 State::Up | State::Ready if is_job => State::Running,
                 state => state,
@@ -89,7 +89,7 @@ impl Core {
 
     /// Emits a transition when the state of a unit is not the one last told.
     pub(crate) fn tell(&mut self, unit: &str, now: Now, out: &mut Vec<Effect>) {
-        let Some(slot) = self.slots.get(unit) else {
+        let Some(slot) = self.slots.get(unit).filter(|slot| !slot.is_task()) else {
             return;
         };
         let to = self.state_of(unit, slot);
@@ -246,8 +246,7 @@ impl Core {
     /// Status of the whole fleet. `manager` and `problems` are the shell's to fill in.
     pub fn status(&self, now: Now) -> Status {
         let daemons: Vec<DaemonView> = self
-            .slots
-            .keys()
+            .units()
             .filter_map(|unit| self.view(unit, now))
             .collect();
         let mut counts: BTreeMap<String, usize> = State::ALL

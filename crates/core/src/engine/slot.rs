@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use crate::fleet::{Daemon, Probe};
+use crate::fleet::{Daemon, Kind, Probe};
 use crate::record::{Fire, Generation, Intent, Ledger, RunId, RunRow, WallMs};
 use crate::view::State;
 
@@ -75,6 +75,13 @@ impl Slot {
             shown: State::Stopped,
             since_ms: None,
         }
+    }
+}
+
+impl Slot {
+    /// The unit of a task, which is no daemon.
+    pub(crate) fn is_task(&self) -> bool {
+        self.daemon.kind == Kind::Task
     }
 }
 

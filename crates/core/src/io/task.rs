@@ -106,7 +106,7 @@ pub struct TaskRecovery {
 }
 
 /// What the core remembers of a task that is over.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct TaskOver {
     /// Its identity.
     pub id: TaskId,
@@ -118,4 +118,6 @@ pub struct TaskOver {
     pub token: Option<String>,
     /// When it was over.
     pub ended_ms: WallMs,
+    /// All of it, if it did not succeed: it may be queued again.
+    pub row: Option<Box<TaskRow>>,
 }

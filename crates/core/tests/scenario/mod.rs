@@ -5,9 +5,12 @@ use std::collections::BTreeMap;
 use eud_core::Core;
 use eud_core::fleet::{Daemon, Fleet, Probe, Ready};
 use eud_core::io::{
-    Command, Effect, Input, Notify, Now, Persist, Recovery, Reply, RunEvent, Usage, Which,
+    Command, Effect, Input, Notify, Now, Persist, Recovery, Reply, RunEvent, TaskEffect, TaskOver,
+    TaskPersist, TaskRecovery, Usage, Which,
 };
-use eud_core::record::{Book, EndReason, ExitRecord, GateRow, Intent, Ledger};
+use eud_core::record::{
+    Book, EndReason, ExitRecord, GateRow, Intent, Ledger, PoolRow, TaskId, TaskRow, TaskState,
+};
 
 pub(crate) struct Script {
     pub(crate) core: Core,
@@ -17,6 +20,9 @@ pub(crate) struct Script {
     pub(crate) ledgers: Vec<Ledger>,
     pub(crate) books: Vec<Book>,
     pub(crate) gates: BTreeMap<String, GateRow>,
+    /// Every task ever put, until it is forgotten.
+    pub(crate) tasks: BTreeMap<TaskId, TaskRow>,
+    pub(crate) pools: BTreeMap<String, PoolRow>,
     /// Number of the last question about each gauge.
     pub(crate) asked: BTreeMap<String, u64>,
 }
@@ -88,6 +94,8 @@ impl Script {
             ledgers: Vec::new(),
             books: Vec::new(),
             gates: BTreeMap::new(),
+            tasks: BTreeMap::new(),
+            pools: BTreeMap::new(),
             asked: BTreeMap::new(),
         }
     }
@@ -104,11 +112,31 @@ impl Script {
             books,
             boot_id: "this boot".into(),
             gates: self.gates.values().cloned().collect(),
+            tasks: self.recovered_tasks(),
             next_generation: 100,
             ..recovery
         };
         self.effects.clear();
         self.give(Input::Recover(Box::new(recovery)));
+    }
+
+    fn recovered_tasks(&self) -> TaskRecovery {
+        let (over, tasks): (Vec<&TaskRow>, Vec<&TaskRow>) =
+            self.tasks.values().partition(|row| row.state.is_over());
+        let over = over.into_iter().map(|row| TaskOver {
+            id: row.id,
+            pool: row.pool.clone(),
+            state: row.state,
+            token: row.token.clone(),
+            ended_ms: row.ended_ms.unwrap_or(0),
+            row: (row.state != TaskState::Succeeded).then(|| Box::new(row.clone())),
+        });
+        TaskRecovery {
+            over: over.collect(),
+            tasks: tasks.into_iter().cloned().collect(),
+            last_task: self.tasks.keys().next_back().copied().unwrap_or(0),
+            pools: self.pools.values().cloned().collect(),
+        }
     }
 
     pub(crate) fn give(&mut self, input: Input) {
@@ -134,6 +162,7 @@ impl Script {
                 Effect::Persist(Persist::ForgetGate(gate)) => {
                     self.gates.remove(gate);
                 }
+                Effect::Persist(Persist::Task(item)) => self.note_task(item),
                 Effect::Sample { gauge, number, .. } => {
                     self.asked.insert(gauge.clone(), *number);
                 }
@@ -141,6 +170,23 @@ impl Script {
             }
         }
         self.effects.extend(effects);
+    }
+
+    fn note_task(&mut self, item: &TaskPersist) {
+        match item {
+            TaskPersist::Put { row, .. } => {
+                self.tasks.insert(row.id, (**row).clone());
+            }
+            TaskPersist::Forget(id) => {
+                self.tasks.remove(id);
+            }
+            TaskPersist::Pool(row) => {
+                self.pools.insert(row.name.clone(), row.clone());
+            }
+            TaskPersist::ForgetPool(name) => {
+                self.pools.remove(name);
+            }
+        }
     }
 
     pub(crate) fn load(&mut self, fleet: Fleet) {
@@ -316,6 +362,11 @@ fn line(effect: &Effect) -> Option<String> {
         Effect::DropBatches { daemon, batches } => {
             Some(format!("drop {} of {daemon}", batches.join(", ")))
         }
+        Effect::Task(TaskEffect::Over {
+            unit,
+            drop_dir: true,
+        }) => Some(format!("drop the folder of {unit}")),
+        Effect::Task(TaskEffect::Drop { unit }) => Some(format!("drop {unit}")),
         Effect::Persist(_)
         | Effect::Bus(_)
         | Effect::Task(_)

@@ -13,3 +13,4 @@ mod lost;
 mod notify;
 mod spares;
 mod stops;
+mod tasks;

@@ -10,6 +10,8 @@
 mod environment;
 mod fire;
 mod spares;
+mod task;
+mod template;
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -17,7 +19,7 @@ use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError, mpsc as sync_mpsc};
 
-use eud_core::fleet::{Daemon, Probe};
+use eud_core::fleet::{Daemon, Probe, ProgressFrom};
 use eud_core::io::{Input, RunEvent};
 use eud_core::record::{EndReason, Fire, Generation};
 use eud_keeper::LaunchSpec;
@@ -30,13 +32,16 @@ pub(crate) use environment::{Identity, Surroundings, parse_env_file, plain_envir
 pub use fire::FIRE_PATHS_MAX;
 pub(crate) use fire::paths_of;
 pub(crate) use spares::Spares;
+pub use task::ARG_BYTES_MAX;
+use task::Filled;
+pub(crate) use task::TaskLaunch;
 
 use crate::clock;
 use crate::context::Context;
 use crate::exit_file::{self, RunKey};
 use crate::keeper_line::KeeperLine;
 use crate::link::{Link, Request};
-use crate::log_watch::Mark;
+use crate::log_follow::Mark;
 use crate::spec_file::SpecFile;
 use crate::watch::folder::Folder;
 
@@ -49,19 +54,35 @@ pub(crate) type KnownSurroundings = Arc<Mutex<BTreeMap<Generation, Arc<Surroundi
 /// One run to start.
 pub(crate) struct Job {
     pub(crate) key: RunKey,
+    pub(crate) requests: mpsc::Receiver<Request>,
+    /// What counts as its progress, if anybody wants to know.
+    pub(crate) progress: Option<ProgressFrom>,
+    pub(crate) plan: Plan,
+}
+
+/// What is to be started.
+pub(crate) struct Plan {
     pub(crate) replica: u32,
     pub(crate) fleet: String,
     pub(crate) daemon: Arc<Daemon>,
-    pub(crate) requests: mpsc::Receiver<Request>,
     /// The fire it is a run of, if it is a job's.
     pub(crate) fire: Option<Fire>,
+    /// The task it is a try of, if it is a task's, or why that is not known.
+    pub(crate) task: Option<Result<Box<TaskLaunch>, String>>,
 }
 
 impl Job {
     /// Whether it may take long enough to be kept away from other launches.
     fn is_slow(&self) -> bool {
+        let Plan {
+            daemon, fire, task, ..
+        } = &self.plan;
         let has_paths = |fire: &Fire| !fire.batches.is_empty();
-        self.fire.as_ref().is_some_and(has_paths) || environment::is_slow(&self.daemon)
+        let is_long =
+            |task: &Result<Box<TaskLaunch>, String>| task.as_ref().is_ok_and(|task| task.is_slow());
+        fire.as_ref().is_some_and(has_paths)
+            || task.as_ref().is_some_and(is_long)
+            || environment::is_slow(daemon)
     }
 }
 
@@ -106,7 +127,7 @@ impl Launcher {
     /// Starts a run now, if that takes no longer than recording that it shall be: a keeper waits
     /// for it, and nothing must be read that may be far away or large. Else some time soon.
     pub(crate) fn launch_alone(&self, job: Job) {
-        let is_quick = job.daemon.ports.is_empty() && !job.is_slow();
+        let is_quick = job.plan.daemon.ports.is_empty() && !job.is_slow();
         if is_quick && self.context.spares.any() {
             launch(&self.context, &self.runtime, job);
             self.refill();
@@ -137,20 +158,16 @@ impl Launcher {
 }
 
 fn launch(context: &Arc<Context>, runtime: &tokio::runtime::Handle, job: Job) {
-    let compress = job.daemon.log.compress;
+    let compress = job.plan.daemon.log.compress;
     let (key, requests) = (job.key, job.requests);
     let mark = Mark::now(&context.layout, &key.unit);
-    match prepare_and_spawn(
-        context,
-        &key,
-        job.replica,
-        &job.fleet,
-        &job.daemon,
-        job.fire,
-    ) {
+    match prepare_and_spawn(context, &key, job.plan) {
         Ok(stream) => {
             let _entered = runtime.enter();
-            let link = Link::new(Arc::clone(context), key, requests, compress, Some(mark));
+            let mut link = Link::new(Arc::clone(context), key, requests, compress, Some(mark));
+            if let Some(from) = job.progress {
+                link.watch_progress(from);
+            }
             // Without a connection the link finds the keeper by its socket.
             let line = KeeperLine::of_spawned(stream).ok();
             runtime.spawn(link.follow(line, None));
@@ -183,11 +200,15 @@ fn launch(context: &Arc<Context>, runtime: &tokio::runtime::Handle, job: Job) {
 fn prepare_and_spawn(
     context: &Context,
     key: &RunKey,
-    replica: u32,
-    fleet: &str,
-    daemon: &Arc<Daemon>,
-    fire: Option<Fire>,
+    plan: Plan,
 ) -> Result<std::os::unix::net::UnixStream, String> {
+    let Plan {
+        replica,
+        fleet,
+        daemon,
+        fire,
+        task,
+    } = plan;
     let dir = context.layout.run(&key.unit, &key.run);
     create_folder(&dir).map_err(|e| format!("cannot create {}: {e}", dir.display()))?;
     let file = SpecFile {
@@ -196,42 +217,60 @@ fn prepare_and_spawn(
         generation: key.generation,
         replica,
         created_at_ms: clock::now().wall_ms,
-        daemon: (**daemon).clone(),
+        daemon: (*daemon).clone(),
     };
     file.write(&dir)
         .map_err(|e| format!("cannot write in {}: {e}", dir.display()))?;
+    let task = task.transpose()?;
+    let Filled { daemon, stdin, env } = match &task {
+        Some(task) => task::fill(&daemon, task, &context.layout, key)?,
+        None => Filled::as_it_is(daemon),
+    };
     if daemon.replicas <= 1 {
         check_ports(&daemon.ports)?;
     }
     let identity = Identity {
-        fleet,
+        fleet: &fleet,
         unit: &key.unit,
         run: &key.run,
         replica,
     };
-    let mut found = resolve(daemon, identity, &context.layout, &context.reaper)?;
+    let mut found = resolve(&daemon, identity, &context.layout, &context.reaper)?;
+    found.env.extend(env);
     if let Some(fire) = fire {
         let folder = Folder::new(&context.layout, &daemon.name);
         found.env.extend(fire::environment(&fire, &folder, &dir)?);
     }
-    let spec = spec_of(key, daemon, &found, context)?;
-    if tests_by_command(daemon) {
+    let mut spec = spec_of(key, &daemon, &found, context)?;
+    spec.stdin = stdin;
+    if let Some(task) = &task {
+        task::check_size(&spec, &task.row.pool)?;
+    }
+    if tests_by_command(&daemon) {
         let mut known = context
             .surroundings
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
         known.insert(key.generation, Arc::new(found));
     }
+    start_keeper(context, &dir, &spec)
+}
+
+fn start_keeper(
+    context: &Context,
+    dir: &Path,
+    spec: &LaunchSpec,
+) -> Result<std::os::unix::net::UnixStream, String> {
     let stderr = context
         .diary
         .file()
         .map_err(|e| format!("cannot open the manager's log: {e}"))?;
     if let Some(spare) = context.spares.take()
-        && let Ok(keeper) = spare.commission(&dir, &spec, &stderr)
+        && let Ok(keeper) = spare.commission(dir, spec, &stderr)
     {
         return Ok(keeper.socket);
     }
-    let keeper = eud_keeper::spawn_keeper(&context.keeper, &dir, &spec, stderr)
+    let keeper = eud_keeper::spawn_keeper(&context.keeper, dir, spec, stderr)
         .map_err(|e| format!("cannot start {}: {e}", context.keeper.display()))?;
     context.reaper.keeper(keeper.pid);
     Ok(keeper.socket)

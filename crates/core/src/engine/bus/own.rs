@@ -3,20 +3,28 @@
 use serde_json::{Value, json};
 
 use super::Said;
-use crate::fleet::Level;
-use crate::happened::What;
+use crate::fleet::{Level, task_of};
+use crate::happened::{TaskStep, What};
 use crate::io::{Effect, Now, Persist};
 use crate::view::{State, Transition};
 
 /// What an effect says, if it says something that others may want to know.
 pub(super) fn of(told: &Effect, now: Now) -> Option<Said> {
     match told {
+        // A task tells of its runs itself.
+        Effect::Persist(Persist::RunIntent(row)) if task_of(&row.unit).is_some() => None,
+        Effect::Persist(Persist::RunEnded { record, .. }) if task_of(&record.unit).is_some() => {
+            None
+        }
         Effect::Transition(transition) => of_transition(transition),
         Effect::Happened(happened) => {
             let (kind, subject) = kind_of(&happened.what);
             let mut data = serde_json::to_value(&happened.what).ok()?;
             if let Value::Object(fields) = &mut data {
                 fields.remove("type");
+                if matches!(happened.what, What::Task { .. }) {
+                    fields.remove("step");
+                }
             }
             Some(Said {
                 kind,
@@ -93,8 +101,25 @@ fn kind_of(what: &What) -> (&'static str, &str) {
         What::GateOpened { gate, .. } => ("gate.opened", gate),
         What::Guard { unit, broken, .. } if *broken => ("guard.broken", unit),
         What::Guard { unit, .. } => ("guard.kept", unit),
+        What::Task { step, unit, .. } => (task_kind(*step), unit),
+        What::PoolRests { pool, .. } => ("pool.rests", pool),
+        What::PoolResumed { pool, .. } => ("pool.resumed", pool),
         What::Watching { daemon, problem } if problem.is_some() => ("watch.problem", daemon),
         What::Watching { daemon, .. } => ("watch.restored", daemon),
+    }
+}
+
+fn task_kind(step: TaskStep) -> &'static str {
+    match step {
+        TaskStep::Queued => "task.queued",
+        TaskStep::Started => "task.started",
+        TaskStep::Retrying => "task.retrying",
+        TaskStep::Stalling => "task.stalling",
+        TaskStep::Succeeded => "task.succeeded",
+        TaskStep::Failed => "task.failed",
+        TaskStep::TimedOut => "task.timed-out",
+        TaskStep::Cancelled => "task.cancelled",
+        TaskStep::Lost => "task.lost",
     }
 }
 
