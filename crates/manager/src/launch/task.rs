@@ -14,9 +14,9 @@ use std::sync::Arc;
 use eud_core::fleet::{Daemon, EnvValue, PromptVia, WorkDir};
 use eud_core::record::{TaskRow, TaskSpec};
 use eud_keeper::LaunchSpec;
-use minijinja::Value;
+use serde_json::{Map, Value};
 
-use super::template::Templates;
+use super::template::{Templates, uses};
 use crate::exit_file::RunKey;
 use crate::files;
 use crate::layout::{Layout, run_file};
@@ -93,8 +93,7 @@ pub(super) fn fill(
         files::create_private_dir(work)
             .map_err(|e| format!("cannot create {}: {e}", work.display()))?;
     }
-    let plain = Templates::over_task(BTreeMap::new())?;
-    let way = Way::of(&plain, template, task)?;
+    let way = Way::of(template, task)?;
     let prompt_file = way.file.then(|| dir.join(run_file::PROMPT));
     if let (Some(path), Some(prompt)) = (&prompt_file, &task.spec.prompt) {
         files::write_private(path, prompt.as_bytes()).map_err(|e| cannot_write(path, &e))?;
@@ -111,7 +110,7 @@ pub(super) fn fill(
         work: work.as_deref(),
         prompt_file: prompt_file.as_deref(),
     };
-    let templates = Templates::over_task(about.fields(task))?;
+    let templates = Templates::over_task(about.fields(task));
     let mut daemon = template.clone();
     daemon.exec.argv = arguments(&templates, &template.exec.argv, &task.spec.args)?;
     daemon.exec.cwd = folder(&templates, template, task, work.as_deref())?;
@@ -143,7 +142,7 @@ struct Way<'a> {
 }
 
 impl<'a> Way<'a> {
-    fn of(templates: &Templates, daemon: &Daemon, task: &'a TaskLaunch) -> Result<Self, String> {
+    fn of(daemon: &Daemon, task: &'a TaskLaunch) -> Result<Self, String> {
         let TaskSpec { prompt, stdin, .. } = &task.spec;
         let Some(prompt) = prompt.as_deref() else {
             return Ok(Self {
@@ -151,11 +150,11 @@ impl<'a> Way<'a> {
                 stdin: stdin.as_deref(),
             });
         };
-        let file = task.prompt == PromptVia::File || asks(templates, daemon, "task.prompt_file");
+        let file = task.prompt == PromptVia::File || asks(daemon, "task.prompt_file");
         let by_stdin = match task.prompt {
             PromptVia::Stdin => true,
             // Nobody asks for it: it must not be lost.
-            PromptVia::Argv => !file && !asks(templates, daemon, "task.prompt"),
+            PromptVia::Argv => !file && !asks(daemon, "task.prompt"),
             PromptVia::File => false,
         };
         match stdin {
@@ -177,7 +176,7 @@ impl<'a> Way<'a> {
 }
 
 /// Whether anything of a command uses a field.
-fn asks(templates: &Templates, daemon: &Daemon, field: &str) -> bool {
+fn asks(daemon: &Daemon, field: &str) -> bool {
     let values = daemon.exec.env.values().filter_map(|value| match value {
         EnvValue::Plain(text) => Some(text),
         _ => None,
@@ -187,7 +186,7 @@ fn asks(templates: &Templates, daemon: &Daemon, field: &str) -> bool {
         .argv
         .iter()
         .chain(values)
-        .any(|text| templates.uses(text, field))
+        .any(|text| uses(text, field))
 }
 
 /// Paths that a task is told of.
@@ -206,13 +205,13 @@ impl About<'_> {
     }
 
     /// What templates may use. What a task has not is not there, so that asking for it is an error.
-    fn fields(&self, task: &TaskLaunch) -> BTreeMap<String, Value> {
+    fn fields(&self, task: &TaskLaunch) -> Map<String, Value> {
         let TaskLaunch { row, spec, .. } = task;
         let mut fields = BTreeMap::from([
             ("id", Value::from(row.id)),
             ("pool", Value::from(row.pool.as_str())),
             ("attempt", Value::from(row.attempts)),
-            ("args", spec.args.iter().map(String::as_str).collect()),
+            ("args", Value::from(spec.args.as_slice())),
         ]);
         for (name, text) in [("prompt", &spec.prompt), ("key", &row.key)] {
             if let Some(text) = text {

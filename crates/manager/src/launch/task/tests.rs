@@ -183,10 +183,10 @@ fn what_a_task_has_not_is_an_error_that_names_it() {
         ("{{ task.dir }}/x", ["argument 1", "task.dir"]),
         ("{{ task.promt }}", ["argument 1", "task.promt"]),
         ("{{ nothing }}", ["argument 1", "nothing"]),
-        ("{{ task.id", ["argument 1", "syntax"]),
+        ("{{ task.id", ["argument 1", "expected"]),
         (
             "{% for a in range(99999) %}{% for b in range(99999) %}x{% endfor %}{% endfor %}",
-            ["argument 1", "fuel"],
+            ["argument 1", "too many steps"],
         ),
     ] {
         let why = argv(&pool(&["prog", template]), &none).unwrap_err();
