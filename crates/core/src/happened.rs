@@ -32,6 +32,9 @@ pub enum What {
         trigger: Trigger,
         /// When it was due.
         due_ms: WallMs,
+        /// How many handlers led to it, one after the other.
+        #[serde(skip)]
+        depth: u32,
     },
     /// A fire led to no run.
     JobSkipped {
@@ -72,6 +75,9 @@ pub enum What {
         tries: u32,
         /// How the last one ended, in words.
         how: String,
+        /// How many handlers led to it, one after the other.
+        #[serde(skip)]
+        depth: u32,
     },
     /// A job fires no more until it is released.
     JobPaused {
@@ -136,6 +142,9 @@ pub enum What {
         reason: Option<String>,
         /// Exit code of its last try.
         code: Option<i32>,
+        /// How many handlers led to it, one after the other.
+        #[serde(skip)]
+        depth: u32,
     },
     /// No task of a pool begins for a time.
     PoolRests {
@@ -224,6 +233,7 @@ pub fn words(what: &What) -> String {
             job,
             trigger,
             due_ms,
+            ..
         } => {
             format!("{job} fired ({}), due {}", trigger.as_str(), at(*due_ms))
         }

@@ -56,6 +56,12 @@ pub enum Planted {
     SeqReused,
     /// A recovered core knows no duplicates.
     KnownForgotten,
+    /// What can never be delivered is tried for ever.
+    PoisonNeverDead,
+    /// A recovered subscription begins with the events from then on.
+    CursorSkips,
+    /// Deliveries of the same key go on at the same time.
+    OrderIgnored,
     /// Tasks that had begun are not recovered.
     TaskLostAtRecovery,
     /// Tasks of one key run at the same time.
@@ -72,7 +78,7 @@ pub enum Planted {
 
 impl Planted {
     /// Every one.
-    pub const ALL: [Self; 31] = [
+    pub const ALL: [Self; 34] = [
         Self::StaleExit,
         Self::IntentForgotten,
         Self::ForgetManualStop,
@@ -98,6 +104,9 @@ impl Planted {
         Self::EventNotStored,
         Self::SeqReused,
         Self::KnownForgotten,
+        Self::PoisonNeverDead,
+        Self::CursorSkips,
+        Self::OrderIgnored,
         Self::TaskLostAtRecovery,
         Self::KeyIgnored,
         Self::ConcurrencyIgnored,

@@ -194,9 +194,24 @@ pub struct Fire {
     /// Events that it is about, by their place in the order of all.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub events: Vec<u64>,
+    /// How many handlers led to it, one after the other.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub depth: u32,
     /// A person stopped the job since: what a hand brought about does not go on either.
     #[serde(default)]
     pub revoked: bool,
+}
+
+impl Fire {
+    /// Neither changed paths nor events would be lost with it.
+    pub fn is_about_nothing(&self) -> bool {
+        self.batches.is_empty() && self.events.is_empty()
+    }
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde wants a reference")]
+fn is_zero(n: &u32) -> bool {
+    *n == 0
 }
 
 /// What brought a fire about.

@@ -22,6 +22,7 @@ use eud_sys::signal::Signal;
 use tokio::sync::{Notify, broadcast, mpsc, oneshot, watch};
 
 use crate::context::Context;
+use crate::deliver;
 use crate::error::CommandError;
 use crate::exit_file::RunKey;
 use crate::gauge::Sampler;
@@ -251,7 +252,7 @@ impl Hands {
             Effect::Sample { .. } | Effect::Measure { .. } => self.observe(core, effect),
             Effect::Stored(event) => self.newest = event.seq,
             Effect::Task(effect) => self.task_effect(effect),
-            Effect::Bus(_) => {}
+            Effect::Bus(effect) => deliver::perform(&self.context, &self.runtime, store, effect),
             Effect::Happened(happened) => self.happened(&happened),
             Effect::Reply { ticket, reply } => self.reply(ticket, reply),
             Effect::Transition(transition) => self.transition(transition),

@@ -13,6 +13,7 @@
 mod clock;
 mod compressor;
 mod context;
+mod deliver;
 mod diary;
 mod effects;
 mod engine;

@@ -59,7 +59,7 @@ impl Core {
         out: &mut Vec<Effect>,
     ) -> (Accepted, bool) {
         let data = serde_json::json!({ "keep_daemons": keep_daemons });
-        self.announce("manager.stopping", data, now, out);
+        self.announce("manager.stopping", None, data, now, out);
         let mut accepted = Accepted::default();
         let running = self
             .slots

@@ -52,7 +52,7 @@ impl Core {
         self.load_gauges(now, out);
         self.load_jobs(now, out);
         self.load_tasks(now, out);
-        self.load_bus(now);
+        self.load_bus(now, out);
         if self.up_called {
             self.apply_profile(now, &mut accepted, out);
         }
@@ -64,7 +64,7 @@ impl Core {
                 "removed": accepted.removed,
                 "restarted": restarted.collect::<Vec<_>>(),
             });
-            self.announce("manager.reloaded", data, now, out);
+            self.announce("manager.reloaded", None, data, now, out);
             out.push(Effect::Reply {
                 ticket,
                 reply: Reply::Accepted(accepted),

@@ -93,6 +93,8 @@ pub const LAUNCH_LIMIT_MS: u64 = 60_000;
 pub const READY_POLL_FIRST_MS: u64 = 50;
 /// Longest pause between two early readiness tests.
 pub const READY_POLL_MAX_MS: u64 = 1_000;
+/// Rounds of events and what they lead to within one input; what is left waits for the next one.
+const REACTIONS_MAX: u32 = 32;
 /// How long past its own time limit a test may be without an answer.
 pub const PROBE_SLACK_MS: u64 = 5_000;
 
@@ -199,9 +201,22 @@ impl Core {
         self.tend_gauges(now, out);
         self.tend_guards(now, out);
         self.tend_jobs(now, out);
-        self.tend_tasks(now, out);
-        self.settle(now, out);
-        self.hear(begun, now, out);
+        self.react(begun, now, out);
+    }
+
+    /// What is told becomes events, which go to those who want them; what these do may tell of more.
+    fn react(&mut self, mut from: usize, now: Now, out: &mut Vec<Effect>) {
+        for _ in 0..REACTIONS_MAX {
+            self.tend_tasks(now, out);
+            self.settle(now, out);
+            self.hear(from, now, out);
+            from = out.len();
+            self.tend_bus(now, out);
+            if out.len() == from && self.dirty.is_empty() {
+                return;
+            }
+        }
+        self.hear(from, now, out);
     }
 
     /// Monotonic time at which [`Input::Tick`] is due; `None` when nothing waits for time.
@@ -213,6 +228,7 @@ impl Core {
             self.gauges.next_timeout(),
             self.guards.next_timeout(),
             self.tasks.next_timeout(),
+            self.bus.next_timeout(),
         ]
         .into_iter()
         .flatten()

@@ -343,6 +343,18 @@ pub const TYPES: &[Type] = &[
             must("why", Text, "in words"),
         ],
     ),
+    kind(
+        "subscription.dead",
+        "subscription",
+        "An event could not be delivered, and is a dead letter now.",
+        &[
+            must("subscription", Text, "name of the subscription"),
+            must("event", Integer, "number of the event"),
+            must("dead_letter", Integer, "number of the dead letter"),
+            must("attempts", Integer, "tries"),
+            must("why", Text, "what the last one was told"),
+        ],
+    ),
     kind("task.cancelled", "unit", "It was called off.", TASK),
     kind(
         "task.failed",

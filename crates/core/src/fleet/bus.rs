@@ -65,7 +65,8 @@ pub struct Subscription {
     /// CEL expression; events for which it gives the same text are delivered one after the other,
     /// in order. Absent: in no order when `concurrency` is above 1.
     pub ordered_by: Option<String>,
-    /// Deliveries at once. Default 1, which keeps the order of all.
+    /// Deliveries at once. Default 1: one after the other. One that waits for its next try lets
+    /// others pass, but for those of its key.
     pub concurrency: u32,
     /// A delivery may take this long. Default 30 s.
     pub timeout_ms: u64,

@@ -79,14 +79,12 @@ pub enum BusEffect {
         /// How many at most.
         max: u32,
     },
-    /// Deliver once by HTTP, and answer with [`BusNews::Delivered`].
+    /// Deliver an event once by HTTP, and answer with [`BusNews::Delivered`].
     Deliver {
         /// Names the try.
         delivery: DeliveryRef,
         /// Where to.
         webhook: Box<Webhook>,
-        /// The event.
-        event: Arc<Event>,
         /// Time it may take.
         timeout_ms: u64,
     },

@@ -29,6 +29,12 @@ pub struct SubscriptionRow {
     pub definition: Option<Box<Subscription>>,
     /// A person paused it.
     pub paused: bool,
+    /// Times that it was told to begin anew.
+    #[serde(default)]
+    pub replays: u64,
+    /// Events that were not delivered because too many handlers led to them, one after the other.
+    #[serde(default)]
+    pub cut_total: u64,
 }
 
 /// A delivery that is not over.
@@ -51,6 +57,12 @@ pub struct DeliveryRow {
     pub errors: Vec<AttemptError>,
     /// When it was taken on.
     pub taken_ms: WallMs,
+    /// Its event is about a subscription: nothing is told if it is given up.
+    #[serde(default)]
+    pub hushed: bool,
+    /// Times that it was a dead letter and was tried again by itself.
+    #[serde(default)]
+    pub revived: u32,
     /// The task that is doing it.
     pub task: Option<u64>,
 }

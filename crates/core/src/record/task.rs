@@ -143,6 +143,8 @@ pub enum TaskOrigin {
         name: String,
         /// The event.
         seq: Seq,
+        /// How many handlers led to it, one after the other.
+        depth: u32,
     },
     /// A rule.
     Rule {
@@ -191,6 +193,9 @@ pub struct TaskSpec {
     pub stdin: Option<String>,
     /// Variables over the pool's.
     pub env: BTreeMap<String, String>,
+    /// The event that it reads on standard input, as a CloudEvent in JSON, instead of `stdin`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub event: Option<Seq>,
     /// Working folder, absolute; the pool's when absent.
     pub cwd: Option<String>,
 }

@@ -47,6 +47,8 @@ pub struct SubscriptionView {
     pub filter_errors: u64,
     /// The last such error.
     pub filter_error: Option<String>,
+    /// Events that were not delivered because too many handlers led to them.
+    pub cut_total: u64,
     /// A person paused it.
     pub paused: bool,
     /// It was made at run time.

@@ -16,10 +16,14 @@
 //!
 //! Deliberately absent: the payloads. The journal has them.
 
+mod command;
+mod dead;
+mod deliver;
 mod own;
 mod subscription;
+mod take;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use jsonschema::Validator;
@@ -29,7 +33,8 @@ use crate::engine::Core;
 use crate::event::{BATCH_MAX, Digest, Event, KNOWN_MAX, NewEvent, Receipt, Seq, identity};
 use crate::io::{Accepted, BusPersist, BusRecovery, Effect, Known, Now, Persist, Refusal};
 use crate::planted::Planted;
-use crate::record::WallMs;
+use crate::record::{DeadLetterRow, WallMs};
+use subscription::Slot;
 
 /// Old events are looked for with a new one, after so many,
 const PRUNE_EVERY: u64 = 1_000;
@@ -52,6 +57,15 @@ pub(crate) struct Bus {
     recovered: bool,
     /// Told before that.
     early: Vec<Said>,
+    /// Stored, and not offered to subscriptions yet.
+    fresh: Vec<Arc<Event>>,
+    subs: BTreeMap<String, Slot>,
+    /// Dead letters by number, and those that are tried again by themselves by wall-clock time.
+    dead: BTreeMap<u64, DeadLetterRow>,
+    dead_later: BTreeSet<(WallMs, u64)>,
+    last_dead: u64,
+    /// Monotonic time of the first of those.
+    dead_due: Option<u64>,
     /// Monotonic time at which they were.
     pruned_mono: u64,
 }
@@ -60,12 +74,23 @@ pub(crate) struct Bus {
 #[derive(Debug, Clone)]
 struct Said {
     kind: &'static str,
+    /// How many handlers led to it, one after the other.
+    depth: u32,
     subject: Option<String>,
     time_ms: WallMs,
     data: Value,
 }
 
 impl Bus {
+    /// Monotonic time at which something of it is due.
+    pub(crate) fn next_timeout(&self) -> Option<u64> {
+        let later = self.subs.values().filter_map(|slot| slot.later.first());
+        let later = later.map(|(due, _)| *due).min();
+        // What could not be offered at once is offered with the next input.
+        let fresh = (!self.fresh.is_empty()).then_some(0);
+        [fresh, later, self.dead_due].into_iter().flatten().min()
+    }
+
     fn remember(&mut self, known: Known) {
         self.by_identity.insert(known.identity, known.seq);
         if let Some(content) = known.content {
@@ -97,13 +122,14 @@ impl Bus {
 }
 
 impl Core {
-    pub(crate) fn load_bus(&mut self, _now: Now) {
+    pub(crate) fn load_bus(&mut self, now: Now, out: &mut Vec<Effect>) {
         let compiled = self.fleet.events.types.iter().filter_map(|(name, kind)| {
             // Checked when the fleet file was.
             let validator = jsonschema::validator_for(kind.schema.as_ref()?).ok()?;
             Some((name.clone(), Arc::new(validator)))
         });
         self.bus.schemas = compiled.collect();
+        self.load_subscriptions(now, out);
     }
 
     pub(crate) fn recover_bus(&mut self, found: BusRecovery, now: Now, out: &mut Vec<Effect>) {
@@ -116,10 +142,12 @@ impl Core {
             }
         }
         self.bus.recovered = true;
-        self.announce("manager.started", Value::Null, now, out);
+        self.announce("manager.started", None, Value::Null, now, out);
         for said in std::mem::take(&mut self.bus.early) {
             self.store_own(said, now, out);
         }
+        self.recover_dead(found.dead_letters, found.last_dead);
+        self.recover_subscriptions(found.subscriptions, found.deliveries, now, out);
         self.prune(now, out);
     }
 
@@ -130,6 +158,7 @@ impl Core {
         now: Now,
         out: &mut Vec<Effect>,
     ) -> Result<Accepted, Refusal> {
+        self.check_behind()?;
         if events.len() > BATCH_MAX {
             let why = format!("there are {} events, at most {BATCH_MAX}", events.len());
             let index = BATCH_MAX;
@@ -221,13 +250,15 @@ impl Core {
     pub(crate) fn announce(
         &mut self,
         kind: &'static str,
+        subject: Option<String>,
         data: Value,
         now: Now,
         out: &mut Vec<Effect>,
     ) {
         let said = Said {
+            depth: 0,
             kind,
-            subject: None,
+            subject,
             time_ms: now.wall_ms,
             data,
         };
@@ -236,6 +267,8 @@ impl Core {
 
     fn store_own(&mut self, said: Said, now: Now, out: &mut Vec<Effect>) {
         let seq = self.bus.last_seq + 1;
+        let depth = (said.depth > 0).then(|| (take::DEPTH.to_owned(), said.depth.to_string()));
+        let extensions = depth.into_iter().collect();
         let event = Event {
             seq,
             id: fresh_id(now, seq),
@@ -245,6 +278,7 @@ impl Core {
             time_ms: said.time_ms,
             stored_ms: now.wall_ms,
             data: said.data,
+            extensions,
             ..Event::default()
         };
         self.store(event, None, now, out);
@@ -258,6 +292,9 @@ impl Core {
             let event = Arc::clone(&event);
             let item = BusPersist::Event { event, content };
             out.push(Effect::Persist(Persist::Bus(item)));
+        }
+        if !self.bus.subs.is_empty() {
+            self.bus.fresh.push(Arc::clone(&event));
         }
         out.push(Effect::Stored(event));
         let since = now.mono_ms.saturating_sub(self.bus.pruned_mono);
@@ -288,9 +325,10 @@ impl Core {
             before_ms: now.wall_ms.saturating_sub(keep),
             keep_max: events.keep_max,
             // The newest one stays: its number must not be used again.
-            upto: self.bus.last_seq.saturating_sub(1),
+            upto: self.seen_by_all().min(self.bus.last_seq.saturating_sub(1)),
         })));
         self.bus.stored = 0;
+        self.age_dead(now, out);
         self.bus.pruned_mono = now.mono_ms;
     }
 }

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::Said;
 use crate::fleet::{Level, task_of};
-use crate::happened::{TaskStep, What};
+use crate::happened::{Happened, TaskStep, What};
 use crate::io::{Effect, Now, Persist};
 use crate::view::{State, Transition};
 
@@ -17,6 +17,12 @@ pub(super) fn of(told: &Effect, now: Now) -> Option<Said> {
             None
         }
         Effect::Transition(transition) => of_transition(transition),
+        // Tasks of handlers tell nothing, or a handler of `task.*` would never come to rest; what
+        // they do not achieve becomes a dead letter.
+        Effect::Happened(Happened {
+            what: What::Task { pool, .. },
+            ..
+        }) if pool.starts_with(super::subscription::OUTLET) => None,
         Effect::Happened(happened) => {
             let (kind, subject) = kind_of(&happened.what);
             let mut data = serde_json::to_value(&happened.what).ok()?;
@@ -27,6 +33,7 @@ pub(super) fn of(told: &Effect, now: Now) -> Option<Said> {
                 }
             }
             Some(Said {
+                depth: depth_of(&happened.what),
                 kind,
                 subject: Some(subject.to_owned()),
                 time_ms: happened.at_ms,
@@ -34,12 +41,14 @@ pub(super) fn of(told: &Effect, now: Now) -> Option<Said> {
             })
         }
         Effect::Persist(Persist::RunIntent(row)) => Some(Said {
+            depth: 0,
             kind: "daemon.starting",
             subject: Some(row.unit.clone()),
             time_ms: now.wall_ms,
             data: json!({ "run": row.run, "generation": row.generation, "cause": row.cause }),
         }),
         Effect::Persist(Persist::RunEnded { record, class }) => Some(Said {
+            depth: 0,
             kind: "daemon.exited",
             subject: Some(record.unit.clone()),
             time_ms: record.ended_at_ms,
@@ -76,6 +85,7 @@ fn of_transition(transition: &Transition) -> Option<Said> {
         }
     };
     Some(Said {
+        depth: 0,
         kind,
         subject: Some(transition.unit.clone()),
         time_ms: transition.at_ms,
@@ -106,6 +116,15 @@ fn kind_of(what: &What) -> (&'static str, &str) {
         What::PoolResumed { pool, .. } => ("pool.resumed", pool),
         What::Watching { daemon, problem } if problem.is_some() => ("watch.problem", daemon),
         What::Watching { daemon, .. } => ("watch.restored", daemon),
+    }
+}
+
+fn depth_of(what: &What) -> u32 {
+    match what {
+        What::Task { depth, .. } | What::JobFired { depth, .. } | What::JobEnded { depth, .. } => {
+            *depth
+        }
+        _ => 0,
     }
 }
 

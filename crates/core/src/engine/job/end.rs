@@ -119,6 +119,7 @@ impl JobSlot {
             succeeded,
             tries: fire.attempt.saturating_add(1),
             how: words::ending(record),
+            depth: fire.depth,
         };
         self.tell(what, now, out);
         self.drop_batches(fire.batches, out);

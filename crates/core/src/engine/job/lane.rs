@@ -33,7 +33,7 @@ impl Core {
             _ => 0,
         };
         let overlap = slot.job.overlap;
-        let keeps = !fire.batches.is_empty();
+        let keeps = !fire.batches.is_empty() || !fire.events.is_empty();
         match overlap {
             _ if slot.book.pending.is_empty() && is_free => {}
             _ if slot.book.pending.len() < room => {}
@@ -55,6 +55,7 @@ impl Core {
             job: slot.book.job.clone(),
             trigger: fire.trigger,
             due_ms: fire.due_ms,
+            depth: fire.depth,
         };
         slot.tell(what, now, out);
         slot.book.pending.push(fire);
@@ -249,6 +250,8 @@ impl JobSlot {
         };
         let due_ms = fire.due_ms;
         last.batches.extend(fire.batches);
+        last.events.extend(fire.events);
+        last.depth = last.depth.max(fire.depth);
         if hand {
             last.trigger = Trigger::Hand;
         }

@@ -406,7 +406,7 @@ impl JobSlot {
     /// once.
     fn comes_with_up(&self, fire: &Fire) -> bool {
         let is_due = self.clocks.runs_at_up() && !self.book.up_fired;
-        fire.trigger == Trigger::Start && fire.batches.is_empty() && is_due
+        fire.trigger == Trigger::Start && fire.is_about_nothing() && is_due
     }
 
     fn arm(&mut self, now: Now) {
@@ -496,7 +496,21 @@ impl Core {
         self.bring_about(name, fire, now, out);
     }
 
-    fn bring_about(&mut self, name: &str, fire: Fire, now: Now, out: &mut Vec<Effect>) -> bool {
+    /// How many events wait for the next run of a job.
+    pub(crate) fn events_waiting(&self, name: &str) -> usize {
+        let slot = self.jobs.jobs.get(name);
+        let pending = slot.into_iter().flat_map(|slot| &slot.book.pending);
+        pending.map(|fire| fire.events.len()).sum()
+    }
+
+    /// A fire that somebody else has brought about; false when it is skipped.
+    pub(crate) fn bring_about(
+        &mut self,
+        name: &str,
+        fire: Fire,
+        now: Now,
+        out: &mut Vec<Effect>,
+    ) -> bool {
         let Some(mut slot) = self.jobs.jobs.remove(name) else {
             return false;
         };

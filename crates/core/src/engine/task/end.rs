@@ -8,7 +8,7 @@ use crate::fleet::{Delivery, Keep, Pool, WorkDir, task_of, task_unit};
 use crate::happened::{Happened, TaskStep, What};
 use crate::io::{Effect, Now, Persist, TaskEffect, TaskOver, TaskPersist};
 use crate::planted::Planted;
-use crate::record::{EndReason, ExitClass, ExitRecord, TaskId, TaskOrigin, TaskRow, TaskState};
+use crate::record::{EndReason, ExitClass, ExitRecord, TaskId, TaskRow, TaskState};
 use crate::words;
 
 /// Tries of which nobody saw the end, when fewer are asked for: more, and the task is lost.
@@ -203,13 +203,8 @@ impl Core {
     }
 
     /// A task is over: for those who brought it about. The row is as it was made durable.
-    pub(crate) fn task_is_over(&mut self, row: &TaskRow, _now: Now, _out: &mut Vec<Effect>) {
-        match &row.origin {
-            TaskOrigin::Hand
-            | TaskOrigin::Delivery { .. }
-            | TaskOrigin::Subscription { .. }
-            | TaskOrigin::Rule { .. } => {}
-        }
+    fn task_is_over(&mut self, row: &TaskRow, now: Now, out: &mut Vec<Effect>) {
+        self.handler_is_over(row, now, out);
     }
 
     /// Takes a task out of wherever it waits.

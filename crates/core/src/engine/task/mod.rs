@@ -52,7 +52,7 @@ use crate::engine::Core;
 use crate::fleet::{Pool, task_unit};
 use crate::happened::{Happened, TaskStep, What};
 use crate::io::{Effect, Now, Persist, TaskOver, TaskPersist};
-use crate::record::{TaskId, TaskRow, TaskState, WallMs};
+use crate::record::{TaskId, TaskOrigin, TaskRow, TaskState, WallMs};
 use progress::Watched;
 use queue::{Order, PoolSlot};
 
@@ -97,6 +97,11 @@ struct Task {
 }
 
 impl Tasks {
+    /// Whether a task is not over.
+    pub(crate) fn is_open(&self, id: TaskId) -> bool {
+        self.tasks.contains_key(&id)
+    }
+
     /// Monotonic time at which something of it is due.
     pub(crate) fn next_timeout(&self) -> Option<u64> {
         let in_time = self.delayed.first().map(|(at, _)| {
@@ -266,6 +271,10 @@ fn tell(row: &TaskRow, step: TaskStep, reason: Option<String>, now: Now) -> Effe
             attempt: row.attempts,
             reason,
             code: row.code,
+            depth: match row.origin {
+                TaskOrigin::Subscription { depth, .. } | TaskOrigin::Rule { depth, .. } => depth,
+                TaskOrigin::Hand | TaskOrigin::Delivery { .. } => 0,
+            },
         },
     })
 }

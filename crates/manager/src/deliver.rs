@@ -1,0 +1,72 @@
+//! Reading events for the core, and bringing them to those who want them.
+//!
+//! Invariants: every question and every try is answered; nothing here waits on the engine's thread
+//! but for the database.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use eud_core::event::{Event, Seq};
+use eud_core::fleet::Webhook;
+use eud_core::io::{BusEffect, BusNews, Input};
+use eud_store::{EventFilter, Store};
+
+use crate::context::Context;
+
+/// Carries out one effect.
+pub(crate) fn perform(
+    context: &Arc<Context>,
+    runtime: &tokio::runtime::Handle,
+    store: &Store,
+    effect: BusEffect,
+) {
+    match effect {
+        BusEffect::Fetch { after, max } => {
+            let page = store.events(&EventFilter::default(), after, Seq::MAX, max as usize);
+            let page = page.unwrap_or_else(|error| {
+                context.diary.error(&format!("cannot read events: {error}"));
+                eud_store::Page {
+                    upto: after,
+                    ..eud_store::Page::default()
+                }
+            });
+            let news = BusNews::Fetched {
+                after,
+                events: page.events,
+                upto: page.upto,
+            };
+            tell(context, runtime, news);
+        }
+        BusEffect::Deliver {
+            delivery,
+            webhook,
+            timeout_ms,
+        } => {
+            let event = store.event(delivery.seq);
+            let limit = Duration::from_millis(timeout_ms);
+            let context = Arc::clone(context);
+            runtime.spawn(async move {
+                let outcome = match event {
+                    Ok(Some(event)) => post(&webhook, &event, limit).await,
+                    Ok(None) => Err("its event is not kept any more".to_owned()),
+                    Err(error) => Err(format!("its event cannot be read: {error}")),
+                };
+                let news = BusNews::Delivered { delivery, outcome };
+                // The engine is gone only when the manager is ending.
+                let _ = context.inputs.send(Input::Bus(news)).await;
+            });
+        }
+    }
+}
+
+fn tell(context: &Arc<Context>, runtime: &tokio::runtime::Handle, news: BusNews) {
+    let context = Arc::clone(context);
+    runtime.spawn(async move {
+        // As above.
+        let _ = context.inputs.send(Input::Bus(news)).await;
+    });
+}
+
+async fn post(webhook: &Webhook, _event: &Event, _limit: Duration) -> Result<(), String> {
+    Err(format!("{}: webhooks are not possible yet", webhook.url))
+}
