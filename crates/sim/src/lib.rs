@@ -18,6 +18,7 @@ mod jobs;
 mod reference;
 mod run;
 mod shell;
+mod tasks;
 mod world;
 
 pub use run::{Outcome, Planting, simulate};

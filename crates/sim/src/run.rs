@@ -7,8 +7,8 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};
 
 use eud_core::Core;
-use eud_core::fleet::{Fleet, Unit};
-use eud_core::io::{Command, Input, Now, RunEvent, Which};
+use eud_core::fleet::{Fleet, Unit, task_of};
+use eud_core::io::{Command, Input, Now, Numbers, RunEvent, TaskCommand, Which};
 use eud_core::planted::Planted;
 use eud_core::record::{EndReason, Generation, RunId, WallMs};
 
@@ -19,6 +19,7 @@ use crate::gauges::Gauges;
 use crate::jobs::JobChecker;
 use crate::reference::Reference;
 use crate::shell::Defect;
+use crate::tasks::TaskChecker;
 use crate::world::{Keeper, World};
 
 const FAULTS_MS: u64 = 60_000;
@@ -136,6 +137,7 @@ pub(crate) struct History {
     pub(crate) checker: Checker,
     pub(crate) reference: Reference,
     pub(crate) jobs: JobChecker,
+    pub(crate) tasks: TaskChecker,
     pub(crate) gauges: Gauges,
     /// How often the machine was started.
     pub(crate) boots: u64,
@@ -177,6 +179,7 @@ pub fn simulate(seed: u64, planting: Planting, keep_trace: bool) -> Outcome {
         checker: Checker::default(),
         reference: Reference::default(),
         jobs: JobChecker::default(),
+        tasks: TaskChecker::default(),
         gauges: Gauges::default(),
         boots: 1,
         pending: None,
@@ -257,6 +260,8 @@ impl History {
         Checker::converged(&self.world, core, now)?;
         self.jobs.none_lost(&self.fleet, &self.world)?;
         self.jobs.judge(&self.fleet, &self.world, now.wall_ms)?;
+        self.tasks.none_lost(&self.world)?;
+        TaskChecker::judge(&self.fleet, &self.world, now.wall_ms)?;
         match self.reference.disagrees(&self.world.journal.intents) {
             Some(wrong) => Err(format!("at the end: {wrong}")),
             None => Ok(()),
@@ -316,7 +321,8 @@ impl History {
     /// The manager dies in the middle of a batch.
     pub(crate) fn manager_dies(&mut self) -> Result<(), String> {
         self.manager_gone();
-        if self.pending.take().is_some() {
+        if let Some(command) = self.pending.take() {
+            self.tasks.may_be_retried(&command);
             self.checker.forgive_all();
         }
         self.reference.adopt(&self.world.journal.intents);
@@ -433,8 +439,10 @@ impl History {
         run.alive = true;
         run.started_ms = Some(wall);
         let sick = self.sick.contains(&run.unit);
-        let is_job = run.fire.is_some();
+        let is_job = run.fire.is_some() || task_of(&run.unit).is_some();
         self.jobs.executes(run)?;
+        let run = run.clone();
+        self.tasks.executes(&self.fleet, &self.world, id, &run)?;
         self.check_world()?;
         if self
             .world
@@ -668,6 +676,11 @@ impl History {
             .flat_map(eud_core::fleet::Daemon::units)
             .collect();
         let unit = self.dice.pick(&units).clone();
+        if self.dice.chance(35)
+            && let Some(command) = self.task_mischief()
+        {
+            return self.command(command);
+        }
         match self.dice.range(0, 22) {
             0..=2 => self.command(Command::Stop(vec![unit])),
             3..=6 => self.command(Command::Start(vec![unit])),
@@ -785,7 +798,8 @@ impl History {
             // Some keepers never come back; a stop must get through all the same.
             let lost = self.dice.chance(50);
             if lost && let Some(run) = self.world.runs.get(&id).filter(|run| run.frozen) {
-                self.command(Command::Stop(vec![run.unit.clone()]))?;
+                let unit = run.unit.clone();
+                self.command(called_off(unit))?;
             } else {
                 self.thaw(&id)?;
             }
@@ -794,5 +808,16 @@ impl History {
             self.after(1, Event::ManagerStarts);
         }
         Ok(())
+    }
+}
+
+/// Ends what a unit does, whatever it is.
+fn called_off(unit: Unit) -> Command {
+    match task_of(&unit) {
+        Some((_, id)) => Command::Task(TaskCommand::Cancel {
+            which: Numbers::These(vec![id]),
+            by: "the operator".into(),
+        }),
+        None => Command::Stop(vec![unit]),
     }
 }

@@ -249,7 +249,7 @@ impl Core {
     }
 
     /// Looks at those that wait for tasks that are over.
-    pub(super) fn tell_waiters(&mut self, now: Now, out: &mut Vec<Effect>) {
+    pub(crate) fn tell_waiters(&mut self, now: Now, out: &mut Vec<Effect>) {
         while let Some(on) = self.tasks.ended.pop_front() {
             let waiters = self.tasks.waiters.get(&on).cloned().unwrap_or_default();
             for id in waiters {

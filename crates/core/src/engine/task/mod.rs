@@ -138,14 +138,14 @@ impl Tasks {
         self.dirty.extend(names.map(|slot| slot.row.name.clone()));
     }
 
-    /// Whether tasks wait whose pool looks at gates.
+    /// Whether there are tasks whose pool looks at gates.
     pub(crate) fn look_at_gates(&self) -> bool {
         self.pools.values().any(|slot| {
             let gated = slot
                 .pool
                 .as_ref()
                 .is_some_and(|pool| !pool.gates.is_empty());
-            gated && slot.waiting() > 0
+            gated && (slot.waiting() > 0 || !slot.running.is_empty())
         })
     }
 }
