@@ -62,6 +62,10 @@ pub enum Planted {
     KeyIgnored,
     /// More tasks run than their pool allows.
     ConcurrencyIgnored,
+    /// Tasks begin in the order in which they came.
+    PriorityIgnored,
+    /// Nobody looks at the tasks that wait for one that is over.
+    WaitersForgotten,
     /// A task that was called off has succeeded if its command says so.
     CancelledSucceeds,
     /// A task whose run never started goes on as running.
@@ -72,7 +76,7 @@ pub enum Planted {
 
 impl Planted {
     /// Every one.
-    pub const ALL: [Self; 31] = [
+    pub const ALL: [Self; 33] = [
         Self::StaleExit,
         Self::IntentForgotten,
         Self::ForgetManualStop,
@@ -101,6 +105,8 @@ impl Planted {
         Self::TaskLostAtRecovery,
         Self::KeyIgnored,
         Self::ConcurrencyIgnored,
+        Self::PriorityIgnored,
+        Self::WaitersForgotten,
         Self::CancelledSucceeds,
         Self::RunningWithoutRun,
         Self::AtMostOnceRetried,

@@ -320,6 +320,46 @@ fn a_task_that_may_run_once_is_lost_with_a_shutdown() {
 }
 
 #[test]
+fn what_may_run_once_may_so_also_when_its_pool_is_gone() {
+    let mut s = with(|pool| pool.delivery = Delivery::AtMostOnce);
+    submit(&mut s, [task()]);
+    s.started("p#1");
+    let mut record = s.record("p#1", EndReason::KeeperLost, None);
+    let run = s.tasks[&1].run.clone().unwrap();
+    record.run.clone_from(&run);
+    let found = RecoveredRun {
+        run,
+        unit: "p#1".into(),
+        generation: 1,
+        fate: Fate::Ended(record),
+    };
+    s.crash_and_recover(
+        fleet([]),
+        Recovery {
+            runs: vec![found],
+            ..Recovery::default()
+        },
+    );
+    assert_eq!(state(&s, 1), TaskState::Lost);
+}
+
+#[test]
+fn a_queue_keeps_its_order_while_its_pool_is_gone() {
+    let strict = |pool: &mut Pool| {
+        pool.ageing_ms = 0;
+        pool.retry.backoff_initial_ms = 0;
+    };
+    let mut s = with(strict);
+    submit(&mut s, [task(), task(), task()]);
+    s.load(fleet([]));
+    lost(&mut s, "p#1");
+    s.pass(1);
+    assert_eq!(state(&s, 1), TaskState::Queued);
+    s.load(pool(strict));
+    assert_eq!(state(&s, 1), TaskState::Running, "it came first");
+}
+
+#[test]
 fn a_row_that_runs_without_a_run_is_queued_again() {
     let mut s = with(|pool| pool.delivery = Delivery::AtMostOnce);
     submit(&mut s, [task()]);

@@ -19,6 +19,7 @@ mod reference;
 mod run;
 mod shell;
 mod tasks;
+mod weather;
 mod world;
 
 pub use run::{Outcome, Planting, simulate};

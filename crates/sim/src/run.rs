@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BinaryHeap};
 
 use eud_core::Core;
 use eud_core::fleet::{Fleet, Unit, task_of};
-use eud_core::io::{Command, Input, Now, Numbers, RunEvent, TaskCommand, Which};
+use eud_core::io::{Command, Input, Now, RunEvent, Which};
 use eud_core::planted::Planted;
 use eud_core::record::{EndReason, Generation, RunId, WallMs};
 
@@ -24,6 +24,8 @@ use crate::world::{Keeper, World};
 
 const FAULTS_MS: u64 = 60_000;
 const CALM_MS: u64 = 120_000;
+/// A task that would exit with this code runs into its timeout.
+const TIMES_OUT: i32 = 127;
 const EVENTS_MAX: u64 = 200_000;
 
 /// What to get wrong on purpose.
@@ -130,8 +132,8 @@ pub(crate) struct History {
     pub(crate) core: Option<Core>,
     pub(crate) epoch: u64,
     pub(crate) mono_ms: u64,
-    wall_offset: i64,
-    queue: BinaryHeap<Reverse<(u64, u64, Event)>>,
+    pub(crate) wall_offset: i64,
+    pub(crate) queue: BinaryHeap<Reverse<(u64, u64, Event)>>,
     sequence: u64,
     pub(crate) faults: bool,
     pub(crate) checker: Checker,
@@ -312,6 +314,7 @@ impl History {
     pub(crate) fn manager_gone(&mut self) {
         self.core = None;
         self.tick_at = None;
+        self.tasks.is_recovered = false;
         self.epoch += 1;
         self.deaths += 1;
         let delay = self.dice.range(1, 3_000);
@@ -506,12 +509,13 @@ impl History {
         }
         if run.alive && run.keeper == Keeper::Locked {
             let asked = run.kill_at.is_some();
-            let reason = if asked {
-                EndReason::Stopped
-            } else {
-                EndReason::Exited
+            let too_long = code == TIMES_OUT && task_of(&run.unit).is_some();
+            let (reason, code) = match asked {
+                true => (EndReason::Stopped, Some(code)),
+                false if too_long => (EndReason::Timeout, None),
+                false => (EndReason::Exited, Some(code)),
             };
-            self.finish(id, reason, Some(code))?;
+            self.finish(id, reason, code)?;
         }
         Ok(())
     }
@@ -618,7 +622,7 @@ impl History {
         self.tell(&run.unit, run.generation, RunEvent::Ended(record))
     }
 
-    fn thaw(&mut self, id: &RunId) -> Result<(), String> {
+    pub(crate) fn thaw(&mut self, id: &RunId) -> Result<(), String> {
         let Some(run) = self.world.runs.get_mut(id) else {
             return Ok(());
         };
@@ -699,7 +703,7 @@ impl History {
         }
     }
 
-    fn command(&mut self, command: Command) -> Result<(), String> {
+    pub(crate) fn command(&mut self, command: Command) -> Result<(), String> {
         if self.core.is_none() {
             return Ok(());
         }
@@ -716,6 +720,7 @@ impl History {
         self.checker.forgive_all();
         self.jobs.forgive_all();
         self.fleet = fleet::edited(&mut self.dice, &self.fleet);
+        self.tasks.edit(&mut self.dice, &mut self.fleet);
         self.deliver(Input::Load {
             fleet: Box::new(self.fleet.clone()),
             ticket: None,
@@ -738,86 +743,5 @@ impl History {
         }
         self.boots += 1;
         self.manager_dies()
-    }
-
-    fn jump_clock(&mut self) -> Result<(), String> {
-        let hour = 3_600_000;
-        let by = *self
-            .dice
-            .pick(&[-24 * hour, -hour, -5_000, 5_000, hour, 24 * hour]);
-        self.wall_offset += by;
-        self.checker.forgive_all();
-        self.jobs.clock_was_set(&self.world);
-        // The system tells of it, or the next heartbeat notices.
-        if self.dice.chance(70) {
-            self.deliver(Input::Tick)
-        } else {
-            Ok(())
-        }
-    }
-
-    /// The machine sleeps: time passes, and nothing happens but that timers are due.
-    fn sleep(&mut self) -> Result<(), String> {
-        let slept = self.dice.range(5_000, 4 * 3_600_000);
-        self.mono_ms += slept;
-        for Reverse((at, number, event)) in std::mem::take(&mut self.queue) {
-            let is_timer = matches!(event, Event::Tick { .. });
-            let at = if is_timer { at } else { at + slept };
-            self.queue.push(Reverse((at, number, event)));
-        }
-        self.checker.forgive_all();
-        Ok(())
-    }
-
-    /// A keeper is killed, or stopped for a while.
-    fn hurt_a_keeper(&mut self) -> Result<(), String> {
-        let locked: Vec<RunId> = self.world.locks.values().cloned().collect();
-        if locked.is_empty() {
-            return Ok(());
-        }
-        let id = self.dice.pick(&locked).clone();
-        if self.dice.chance(60) {
-            self.world.end_keeper(&id, true);
-            let (delay, epoch) = (self.latency(200), self.epoch);
-            self.after(delay, Event::LossNoticed { run: id, epoch });
-            return Ok(());
-        }
-        if let Some(run) = self.world.runs.get_mut(&id) {
-            run.frozen = true;
-        }
-        let thaw = self.dice.range(100, 20_000);
-        self.after(thaw, Event::Thaws { run: id });
-        Ok(())
-    }
-
-    fn calm(&mut self) -> Result<(), String> {
-        self.faults = false;
-        self.calm_gauges();
-        let frozen: Vec<RunId> = self.world.locks.values().cloned().collect();
-        for id in frozen {
-            // Some keepers never come back; a stop must get through all the same.
-            let lost = self.dice.chance(50);
-            if lost && let Some(run) = self.world.runs.get(&id).filter(|run| run.frozen) {
-                let unit = run.unit.clone();
-                self.command(called_off(unit))?;
-            } else {
-                self.thaw(&id)?;
-            }
-        }
-        if self.core.is_none() {
-            self.after(1, Event::ManagerStarts);
-        }
-        Ok(())
-    }
-}
-
-/// Ends what a unit does, whatever it is.
-fn called_off(unit: Unit) -> Command {
-    match task_of(&unit) {
-        Some((_, id)) => Command::Task(TaskCommand::Cancel {
-            which: Numbers::These(vec![id]),
-            by: "the operator".into(),
-        }),
-        None => Command::Stop(vec![unit]),
     }
 }

@@ -421,14 +421,13 @@ impl History {
             self.tasks.none_lost(&self.world)?;
         }
         self.checker.told.clear();
-        self.tasks.is_recovered = false;
         self.core = Some(core);
         let fleet = Box::new(self.fleet.clone());
         self.deliver(Input::Load {
             fleet,
             ticket: None,
         })?;
-        self.tasks.is_recovered = true;
+        self.tasks.is_recovered = self.core.is_some();
         self.deliver(Input::Recover(Box::new(recovery)))
     }
 

@@ -168,6 +168,8 @@ fn pool(dice: &mut Dice, name: &str) -> Pool {
 pub(crate) struct TaskChecker {
     /// The present manager was told of what there is.
     pub(crate) is_recovered: bool,
+    /// A pool that was taken out of the fleet file.
+    spare: Option<Pool>,
     /// Tasks whose submitter was answered.
     accepted: BTreeSet<TaskId>,
     /// Tasks that were kept long enough.
@@ -183,6 +185,15 @@ pub(crate) struct TaskChecker {
 }
 
 impl TaskChecker {
+    /// Somebody takes a pool out of the fleet file, or puts it back.
+    pub(crate) fn edit(&mut self, dice: &mut Dice, fleet: &mut Fleet) {
+        if let Some(pool) = self.spare.take() {
+            fleet.pools.insert(pool.name.clone(), pool);
+        } else if dice.chance(30) {
+            self.spare = fleet.pools.pop_first().map(|(_, pool)| pool);
+        }
+    }
+
     /// A command was answered: from now on it binds.
     pub(crate) fn answered(
         &mut self,

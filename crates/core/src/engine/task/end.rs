@@ -82,7 +82,7 @@ impl Core {
         let row = &mut task.row;
         let pool = self.tasks.pools.get(&row.pool);
         let rules = pool.map(|slot| slot.rules()).unwrap_or_default();
-        let once = rules.delivery == Delivery::AtMostOnce && !retries;
+        let once = row.delivery == Delivery::AtMostOnce && !retries;
         let class = policy::classify(record, &rules.template.restart);
         let well = matches!(class, ExitClass::Success | ExitClass::Alarm);
         if let Some(by) = &row.cancel
@@ -251,6 +251,9 @@ impl Core {
     /// Looks at those that wait for tasks that are over.
     pub(crate) fn tell_waiters(&mut self, now: Now, out: &mut Vec<Effect>) {
         while let Some(on) = self.tasks.ended.pop_front() {
+            if self.has(Planted::WaitersForgotten) {
+                continue;
+            }
             let waiters = self.tasks.waiters.get(&on).cloned().unwrap_or_default();
             for id in waiters {
                 self.look_at_blocked(id, now, out);

@@ -52,6 +52,7 @@ use crate::engine::Core;
 use crate::fleet::{Pool, task_unit};
 use crate::happened::{Happened, TaskStep, What};
 use crate::io::{Effect, Now, Persist, TaskOver, TaskPersist};
+use crate::planted::Planted;
 use crate::record::{TaskId, TaskRow, TaskState, WallMs};
 use progress::Watched;
 use queue::{Order, PoolSlot};
@@ -211,11 +212,15 @@ impl Core {
 
     /// Puts a task that is queued into the queue of its pool.
     fn line_up(&mut self, id: TaskId) {
+        let by_age = self.has(Planted::PriorityIgnored);
         let Some(task) = self.tasks.tasks.get_mut(&id) else {
             return;
         };
         let (pool, key) = (task.row.pool.clone(), task.row.key.clone());
-        let order = queue::order(&task.row, self.tasks.pools.get(&pool));
+        let mut order = queue::order(&task.row, self.tasks.pools.get(&pool));
+        if by_age {
+            order = (0, 0, id);
+        }
         task.order = order;
         let submitted_ms = task.row.submitted_ms;
         let slot = self.tasks.pool(&pool);
