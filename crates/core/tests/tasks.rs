@@ -244,6 +244,19 @@ fn an_end_that_nobody_saw_is_tried_again_boundedly_or_lost() {
 }
 
 #[test]
+fn a_stop_that_nobody_here_asked_for_does_not_lead_to_tries_for_ever() {
+    let mut s = with(|pool| pool.retry.backoff_initial_ms = 100);
+    submit(&mut s, [task()]);
+    for _ in 0..3 {
+        s.stopped("p#1");
+        s.pass(MINUTE);
+        assert_eq!(state(&s, 1), TaskState::Running);
+    }
+    s.stopped("p#1");
+    assert_eq!(state(&s, 1), TaskState::Lost);
+}
+
+#[test]
 fn a_cancelled_task_is_never_a_success_also_across_a_crash() {
     let mut s = with(|pool| pool.concurrency = 2);
     submit(&mut s, [task(), task(), task()]);

@@ -96,12 +96,8 @@ impl Core {
             EndReason::Stopped if succeeds && record.code == Some(0) => {
                 Verdict::Over(TaskState::Succeeded, words::ending(record))
             }
-            EndReason::Stopped | EndReason::StopKilled if failed.is_none() => {
-                let who = if shutting_down {
-                    "it was stopped with the manager"
-                } else {
-                    "it was stopped"
-                };
+            EndReason::Stopped | EndReason::StopKilled if failed.is_none() && shutting_down => {
+                let who = "it was stopped with the manager";
                 if once {
                     let why = format!("{who}, and may not run twice");
                     Verdict::Over(TaskState::Lost, why)
@@ -109,7 +105,13 @@ impl Core {
                     Verdict::Again(who.to_owned())
                 }
             }
-            EndReason::KeeperLost | EndReason::RecordCorrupt if failed.is_none() => {
+            // Nobody here asked for that stop, or a manager that is gone did.
+            EndReason::Stopped
+            | EndReason::StopKilled
+            | EndReason::KeeperLost
+            | EndReason::RecordCorrupt
+                if failed.is_none() =>
+            {
                 unseen(row, &rules, once, record)
             }
             _ => failure(row, &rules, record, failed),
@@ -391,7 +393,7 @@ impl Core {
     }
 }
 
-/// Nobody knows how it ended.
+/// Nobody knows how it would have ended, or did.
 fn unseen(row: &mut TaskRow, rules: &Pool, once: bool, record: &ExitRecord) -> Verdict {
     row.failures = row.failures.saturating_add(1);
     let ending = words::ending(record);

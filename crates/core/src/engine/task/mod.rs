@@ -17,9 +17,9 @@
 //!
 //! **End.** The end of the run decides, in the batch that records it: the task is over, or queued
 //! again, or waits for its next try. A run that never started leaves the task as it was. One that
-//! was stopped with the manager, or by somebody unknown, begins anew (at least once) or is lost (at
-//! most once); so with an end that nobody saw, but that one counts as a failure, so that it comes
-//! to an end. The unit is gone with the run.
+//! was stopped with the manager begins anew (at least once) or is lost (at most once); so with an
+//! end that nobody saw, or a stop that nobody here asked for, but these count as failures, so that
+//! there is an end of tries. The unit is gone with the run.
 //!
 //! **Cancelling.** A task that does not run is over at once. Of one that runs the wish is made
 //! durable, the run is stopped like any, and when it is gone the task is cancelled, whatever its
