@@ -68,6 +68,10 @@ pub enum Planted {
     KeyIgnored,
     /// More tasks run than their pool allows.
     ConcurrencyIgnored,
+    /// Tasks begin in the order in which they came.
+    PriorityIgnored,
+    /// Nobody looks at the tasks that wait for one that is over.
+    WaitersForgotten,
     /// A task that was called off has succeeded if its command says so.
     CancelledSucceeds,
     /// A task whose run never started goes on as running.
@@ -78,7 +82,7 @@ pub enum Planted {
 
 impl Planted {
     /// Every one.
-    pub const ALL: [Self; 34] = [
+    pub const ALL: [Self; 36] = [
         Self::StaleExit,
         Self::IntentForgotten,
         Self::ForgetManualStop,
@@ -110,6 +114,8 @@ impl Planted {
         Self::TaskLostAtRecovery,
         Self::KeyIgnored,
         Self::ConcurrencyIgnored,
+        Self::PriorityIgnored,
+        Self::WaitersForgotten,
         Self::CancelledSucceeds,
         Self::RunningWithoutRun,
         Self::AtMostOnceRetried,

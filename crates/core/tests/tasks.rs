@@ -244,6 +244,19 @@ fn an_end_that_nobody_saw_is_tried_again_boundedly_or_lost() {
 }
 
 #[test]
+fn a_stop_that_nobody_here_asked_for_does_not_lead_to_tries_for_ever() {
+    let mut s = with(|pool| pool.retry.backoff_initial_ms = 100);
+    submit(&mut s, [task()]);
+    for _ in 0..3 {
+        s.stopped("p#1");
+        s.pass(MINUTE);
+        assert_eq!(state(&s, 1), TaskState::Running);
+    }
+    s.stopped("p#1");
+    assert_eq!(state(&s, 1), TaskState::Lost);
+}
+
+#[test]
 fn a_cancelled_task_is_never_a_success_also_across_a_crash() {
     let mut s = with(|pool| pool.concurrency = 2);
     submit(&mut s, [task(), task(), task()]);
@@ -317,6 +330,46 @@ fn a_task_that_may_run_once_is_lost_with_a_shutdown() {
         reason(&s, 1),
         "it was stopped with the manager, and may not run twice"
     );
+}
+
+#[test]
+fn what_may_run_once_may_so_also_when_its_pool_is_gone() {
+    let mut s = with(|pool| pool.delivery = Delivery::AtMostOnce);
+    submit(&mut s, [task()]);
+    s.started("p#1");
+    let mut record = s.record("p#1", EndReason::KeeperLost, None);
+    let run = s.tasks[&1].run.clone().unwrap();
+    record.run.clone_from(&run);
+    let found = RecoveredRun {
+        run,
+        unit: "p#1".into(),
+        generation: 1,
+        fate: Fate::Ended(record),
+    };
+    s.crash_and_recover(
+        fleet([]),
+        Recovery {
+            runs: vec![found],
+            ..Recovery::default()
+        },
+    );
+    assert_eq!(state(&s, 1), TaskState::Lost);
+}
+
+#[test]
+fn a_queue_keeps_its_order_while_its_pool_is_gone() {
+    let strict = |pool: &mut Pool| {
+        pool.ageing_ms = 0;
+        pool.retry.backoff_initial_ms = 0;
+    };
+    let mut s = with(strict);
+    submit(&mut s, [task(), task(), task()]);
+    s.load(fleet([]));
+    lost(&mut s, "p#1");
+    s.pass(1);
+    assert_eq!(state(&s, 1), TaskState::Queued);
+    s.load(pool(strict));
+    assert_eq!(state(&s, 1), TaskState::Running, "it came first");
 }
 
 #[test]

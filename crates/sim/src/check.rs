@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 
 use eud_core::Core;
-use eud_core::fleet::{Fleet, Kind, Overlap, Unit, daemon_of};
+use eud_core::fleet::{Fleet, Kind, Overlap, Unit, daemon_of, task_of};
 use eud_core::io::{Effect, Now, Persist};
 use eud_core::record::{Desired, EndReason, Generation, RunId, Settled, Trigger};
 use eud_core::view::State;
@@ -103,7 +103,7 @@ impl Checker {
                     Some(i) => (i.desired == Desired::Up || by_hand) && i.hold.is_none(),
                     None => by_hand,
                 };
-                if !wanted {
+                if !wanted && task_of(unit).is_none() {
                     return Err(format!("`{unit}` is launched and nobody wants it"));
                 }
                 if world

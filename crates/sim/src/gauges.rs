@@ -12,7 +12,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use eud_core::fleet::{
     Fleet, Gate, Gauge, GaugeTrigger, Guard, GuardAction, Guarded, Kind, Level, Limit, Machine,
-    Origin, Source, Unit, Value, daemon_of,
+    Origin, Source, Unit, Value, daemon_of, task_of,
 };
 use eud_core::io::{Command, Effect, Input, Usage};
 use eud_core::record::{Desired, GateRow, Generation, RunId};
@@ -305,7 +305,8 @@ impl History {
             .journal
             .intents
             .values()
-            .any(|intent| intent.desired == Desired::Up);
+            .any(|intent| intent.desired == Desired::Up)
+            || self.gated_tasks();
         let gauges = &mut self.gauges;
         let late: Vec<String> = gauges
             .asked
@@ -370,6 +371,16 @@ impl History {
         }
     }
 
+    /// Whether there are tasks whose pool looks at gates.
+    fn gated_tasks(&self) -> bool {
+        let rows = self.world.journal.tasks.tasks.values();
+        let mut open = rows.filter(|row| !row.state.is_over());
+        open.any(|row| {
+            let pool = self.fleet.pools.get(&row.pool);
+            pool.is_some_and(|pool| !pool.gates.is_empty())
+        })
+    }
+
     /// A launch, at the moment it is carried out: members of closed gates stay down.
     pub(crate) fn launch_passes_gates(&self, unit: &str) -> Result<(), String> {
         match closed_for(&self.fleet, &self.world, unit) {
@@ -381,10 +392,11 @@ impl History {
 
 /// A closed gate that a unit is a member of, by the journal.
 fn closed_for<'a>(fleet: &'a Fleet, world: &World, unit: &str) -> Option<&'a String> {
-    let its = fleet
-        .gates
-        .values()
-        .filter(|gate| gate.members.contains(daemon_of(unit)));
+    let pool = task_of(unit).and_then(|(pool, _)| fleet.pools.get(pool));
+    let its = fleet.gates.values().filter(|gate| {
+        let is_pools = pool.is_some_and(|pool| pool.gates.contains(&gate.name));
+        is_pools || gate.members.contains(daemon_of(unit))
+    });
     let rows = &world.journal.gates;
     let mut closed = its.filter(|gate| {
         let row = rows.get(&gate.name);

@@ -20,6 +20,8 @@ mod publish;
 mod reference;
 mod run;
 mod shell;
+mod tasks;
+mod weather;
 mod world;
 
 pub use run::{Outcome, Planting, simulate};

@@ -1,10 +1,7 @@
-//! What goes wrong, and what an operator does.
-
-use std::cmp::Reverse;
+//! What an operator does, and when something goes wrong.
 
 use eud_core::fleet::Unit;
 use eud_core::io::{Command, Input};
-use eud_core::record::RunId;
 
 use crate::fleet;
 use crate::run::{Event, History};
@@ -21,6 +18,11 @@ impl History {
             .flat_map(eud_core::fleet::Daemon::units)
             .collect();
         let unit = self.dice.pick(&units).clone();
+        if self.dice.chance(35)
+            && let Some(command) = self.task_mischief()
+        {
+            return self.command(command);
+        }
         match self.dice.range(0, 26) {
             0..=2 => self.command(Command::Stop(vec![unit])),
             3..=6 => self.command(Command::Start(vec![unit])),
@@ -57,6 +59,7 @@ impl History {
         self.checker.forgive_all();
         self.jobs.forgive_all();
         self.fleet = fleet::edited(&mut self.dice, &self.fleet);
+        self.tasks.edit(&mut self.dice, &mut self.fleet);
         self.deliver(Input::Load {
             fleet: Box::new(self.fleet.clone()),
             ticket: None,
@@ -79,74 +82,5 @@ impl History {
         }
         self.boots += 1;
         self.manager_dies()
-    }
-
-    fn jump_clock(&mut self) -> Result<(), String> {
-        let hour = 3_600_000;
-        let by = *self
-            .dice
-            .pick(&[-24 * hour, -hour, -5_000, 5_000, hour, 24 * hour]);
-        self.wall_offset += by;
-        self.checker.forgive_all();
-        self.jobs.clock_was_set(&self.world);
-        // The system tells of it, or the next heartbeat notices.
-        if self.dice.chance(70) {
-            self.deliver(Input::Tick)
-        } else {
-            Ok(())
-        }
-    }
-
-    /// The machine sleeps: time passes, and nothing happens but that timers are due.
-    fn sleep(&mut self) -> Result<(), String> {
-        let slept = self.dice.range(5_000, 4 * 3_600_000);
-        self.mono_ms += slept;
-        for Reverse((at, number, event)) in std::mem::take(&mut self.queue) {
-            let is_timer = matches!(event, Event::Tick { .. });
-            let at = if is_timer { at } else { at + slept };
-            self.queue.push(Reverse((at, number, event)));
-        }
-        self.checker.forgive_all();
-        Ok(())
-    }
-
-    /// A keeper is killed, or stopped for a while.
-    fn hurt_a_keeper(&mut self) -> Result<(), String> {
-        let locked: Vec<RunId> = self.world.locks.values().cloned().collect();
-        if locked.is_empty() {
-            return Ok(());
-        }
-        let id = self.dice.pick(&locked).clone();
-        if self.dice.chance(60) {
-            self.world.end_keeper(&id, true);
-            let (delay, epoch) = (self.latency(200), self.epoch);
-            self.after(delay, Event::LossNoticed { run: id, epoch });
-            return Ok(());
-        }
-        if let Some(run) = self.world.runs.get_mut(&id) {
-            run.frozen = true;
-        }
-        let thaw = self.dice.range(100, 20_000);
-        self.after(thaw, Event::Thaws { run: id });
-        Ok(())
-    }
-
-    pub(crate) fn calm(&mut self) -> Result<(), String> {
-        self.faults = false;
-        self.calm_gauges();
-        let frozen: Vec<RunId> = self.world.locks.values().cloned().collect();
-        for id in frozen {
-            // Some keepers never come back; a stop must get through all the same.
-            let lost = self.dice.chance(50);
-            if lost && let Some(run) = self.world.runs.get(&id).filter(|run| run.frozen) {
-                self.command(Command::Stop(vec![run.unit.clone()]))?;
-            } else {
-                self.thaw(&id)?;
-            }
-        }
-        if self.core.is_none() {
-            self.after(1, Event::ManagerStarts);
-        }
-        Ok(())
     }
 }

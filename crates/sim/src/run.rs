@@ -7,7 +7,7 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};
 
 use eud_core::Core;
-use eud_core::fleet::{Fleet, Unit};
+use eud_core::fleet::{Fleet, Unit, task_of};
 use eud_core::io::{Command, Input, Now, RunEvent, Which};
 use eud_core::planted::Planted;
 use eud_core::record::{EndReason, Generation, RunId, WallMs};
@@ -20,10 +20,13 @@ use crate::jobs::JobChecker;
 use crate::publish::EventChecker;
 use crate::reference::Reference;
 use crate::shell::Defect;
+use crate::tasks::TaskChecker;
 use crate::world::{Keeper, World};
 
 const FAULTS_MS: u64 = 60_000;
 const CALM_MS: u64 = 120_000;
+/// A task that would exit with this code runs into its timeout.
+const TIMES_OUT: i32 = 127;
 const EVENTS_MAX: u64 = 200_000;
 
 /// What to get wrong on purpose.
@@ -137,6 +140,7 @@ pub(crate) struct History {
     pub(crate) checker: Checker,
     pub(crate) reference: Reference,
     pub(crate) jobs: JobChecker,
+    pub(crate) tasks: TaskChecker,
     pub(crate) gauges: Gauges,
     pub(crate) events: EventChecker,
     /// How often the machine was started.
@@ -179,6 +183,7 @@ pub fn simulate(seed: u64, planting: Planting, keep_trace: bool) -> Outcome {
         checker: Checker::default(),
         reference: Reference::default(),
         jobs: JobChecker::default(),
+        tasks: TaskChecker::default(),
         gauges: Gauges::default(),
         events: EventChecker::default(),
         boots: 1,
@@ -261,6 +266,8 @@ impl History {
         self.events.none_lost(&self.fleet, &self.world)?;
         self.jobs.none_lost(&self.fleet, &self.world)?;
         self.jobs.judge(&self.fleet, &self.world, now.wall_ms)?;
+        self.tasks.none_lost(&self.world)?;
+        TaskChecker::judge(&self.fleet, &self.world, now.wall_ms)?;
         match self.reference.disagrees(&self.world.journal.intents) {
             Some(wrong) => Err(format!("at the end: {wrong}")),
             None => Ok(()),
@@ -311,6 +318,7 @@ impl History {
     pub(crate) fn manager_gone(&mut self) {
         self.core = None;
         self.tick_at = None;
+        self.tasks.is_recovered = false;
         self.epoch += 1;
         self.deaths += 1;
         let delay = self.dice.range(1, 3_000);
@@ -320,7 +328,8 @@ impl History {
     /// The manager dies in the middle of a batch.
     pub(crate) fn manager_dies(&mut self) -> Result<(), String> {
         self.manager_gone();
-        if self.pending.take().is_some() {
+        if let Some(command) = self.pending.take() {
+            self.tasks.may_be_retried(&command);
             self.checker.forgive_all();
         }
         self.reference.adopt(&self.world.journal.intents);
@@ -437,8 +446,10 @@ impl History {
         run.alive = true;
         run.started_ms = Some(wall);
         let sick = self.sick.contains(&run.unit);
-        let is_job = run.fire.is_some();
+        let is_job = run.fire.is_some() || task_of(&run.unit).is_some();
         self.jobs.executes(run)?;
+        let run = run.clone();
+        self.tasks.executes(&self.fleet, &self.world, id, &run)?;
         self.check_world()?;
         if self
             .world
@@ -502,12 +513,13 @@ impl History {
         }
         if run.alive && run.keeper == Keeper::Locked {
             let asked = run.kill_at.is_some();
-            let reason = if asked {
-                EndReason::Stopped
-            } else {
-                EndReason::Exited
+            let too_long = code == TIMES_OUT && task_of(&run.unit).is_some();
+            let (reason, code) = match asked {
+                true => (EndReason::Stopped, Some(code)),
+                false if too_long => (EndReason::Timeout, None),
+                false => (EndReason::Exited, Some(code)),
             };
-            self.finish(id, reason, Some(code))?;
+            self.finish(id, reason, code)?;
         }
         Ok(())
     }

@@ -16,6 +16,7 @@ use crate::check::{Checker, Told};
 use crate::jobs::JobChecker;
 use crate::publish::EventChecker;
 use crate::run::{Event, History};
+use crate::tasks::TaskChecker;
 use crate::world::{Keeper, SimRun};
 
 /// The status is checked after every so many inputs; it is the dearest check.
@@ -129,6 +130,9 @@ impl History {
     fn look_at(&mut self, core: &Core, now: Now) -> Result<(), String> {
         if self.epoch_inputs.is_multiple_of(STATUS_EVERY) {
             self.checker.status(core, now)?;
+            if self.tasks.is_recovered {
+                TaskChecker::core_agrees(&self.world, core, now)?;
+            }
         }
         self.epoch_inputs += 1;
         if let Some(due) = core.next_timeout()
@@ -148,6 +152,7 @@ impl History {
                 continue;
             };
             self.checker.persisted(&self.fleet, item, self.mono_ms)?;
+            self.tasks.records(&self.fleet, &self.world, item)?;
             // Ends of runs are only ever recorded once, with one content.
             if let Persist::RunEnded { record, .. } = item
                 && let Some(row) = self.world.journal.runs.get(&record.run)
@@ -342,7 +347,8 @@ impl History {
         if let Some(Command::Emit(events)) = &command {
             return self.published(events, &reply);
         }
-        if let (Reply::Accepted(_), Some(command)) = (reply, command) {
+        if let (Reply::Accepted(accepted), Some(command)) = (reply, command) {
+            self.tasks.answered(&self.world, &command, &accepted)?;
             match &command {
                 Command::Restart(_) | Command::Shutdown { .. } => self.jobs.forgive_all(),
                 _ => {}
@@ -413,11 +419,12 @@ impl History {
             gates: journal.gates.values().cloned().collect(),
             boot_id: format!("boot {}", self.boots),
             bus: journal.bus.recovered(),
-            tasks: eud_core::io::TaskRecovery::default(),
+            tasks: journal.tasks.recovered(),
         };
         if self.defect.is_none() {
             self.jobs.none_lost(&self.fleet, &self.world)?;
             self.events.none_lost(&self.fleet, &self.world)?;
+            self.tasks.none_lost(&self.world)?;
         }
         self.checker.told.clear();
         self.core = Some(core);
@@ -426,6 +433,7 @@ impl History {
             fleet,
             ticket: None,
         })?;
+        self.tasks.is_recovered = self.core.is_some();
         self.deliver(Input::Recover(Box::new(recovery)))
     }
 

@@ -12,6 +12,7 @@ use eud_core::record::{
 };
 
 use crate::events::{BusJournal, BusUndo};
+use crate::tasks::{TaskJournal, TaskUndo};
 
 /// What nobody waits for is on the disk after this time, in milliseconds.
 const SYNC_AFTER_MS: u64 = 20;
@@ -77,6 +78,7 @@ pub(crate) struct Journal {
     pub(crate) books: BTreeMap<String, Book>,
     pub(crate) gates: BTreeMap<String, GateRow>,
     pub(crate) bus: BusJournal,
+    pub(crate) tasks: TaskJournal,
     pub(crate) next_generation: Generation,
 }
 
@@ -90,6 +92,7 @@ enum Undo {
     Book(String, Option<Book>),
     Gate(String, Option<GateRow>),
     Bus(BusUndo),
+    Task(TaskUndo),
 }
 
 impl Journal {
@@ -153,7 +156,7 @@ impl Journal {
                 let undo = self.bus.apply(item);
                 undo.into_iter().map(Undo::Bus).collect()
             }
-            Persist::Task(_) => Vec::new(),
+            Persist::Task(item) => vec![Undo::Task(self.tasks.apply(item))],
         }
     }
 
@@ -182,6 +185,7 @@ impl Journal {
             Undo::Book(job, old) => put(&mut self.books, job, old),
             Undo::Gate(gate, old) => put(&mut self.gates, gate, old),
             Undo::Bus(undo) => self.bus.take_back(undo),
+            Undo::Task(undo) => self.tasks.take_back(undo),
             Undo::Profile(old) => self.profile = old,
         }
     }

@@ -132,6 +132,7 @@ fn new_task(task: Submission) -> NewTask {
             args: task.args,
             prompt: task.prompt,
             stdin: task.stdin,
+            event: None,
             env: task.env,
             cwd: task.cwd,
         },

@@ -106,7 +106,8 @@ impl Core {
 
     fn check(&self, units: &[Unit], starting: bool) -> Result<(), Refusal> {
         for unit in units {
-            let Some(slot) = self.slots.get(unit).filter(|slot| !slot.removed) else {
+            let known = self.slots.get(unit);
+            let Some(slot) = known.filter(|slot| !slot.removed && !slot.is_task()) else {
                 return Err(Refusal::UnknownUnit { unit: unit.clone() });
             };
             if !starting {

@@ -198,6 +198,7 @@ impl Core {
             Input::Tick => {}
         }
         self.fire_timers(now, out);
+        self.tell_waiters(now, out);
         self.tend_gauges(now, out);
         self.tend_guards(now, out);
         self.tend_jobs(now, out);

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{RunId, WallMs};
 use crate::event::Seq;
+use crate::fleet::Delivery;
 
 /// Identity of a task in its state directory; counts from 1.
 pub type TaskId = u64;
@@ -105,6 +106,8 @@ pub struct TaskRow {
     pub attempts: u32,
     /// Tries that count against the pool's limit.
     pub failures: u32,
+    /// What is done when nobody knows how its try ended: as its pool had it when the try began.
+    pub delivery: Delivery,
     /// Where it comes from.
     pub origin: TaskOrigin,
     /// Its present or last run.

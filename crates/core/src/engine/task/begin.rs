@@ -90,6 +90,7 @@ impl Core {
         task.row.started_ms = Some(now.wall_ms);
         task.row.reason = None;
         task.row.code = None;
+        task.row.delivery = pool.delivery;
         task.watched = None;
         let slot = task_slot(&task.row, pool);
         let queue = self.tasks.pool(&pool.name);

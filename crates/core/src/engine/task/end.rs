@@ -82,7 +82,7 @@ impl Core {
         let row = &mut task.row;
         let pool = self.tasks.pools.get(&row.pool);
         let rules = pool.map(|slot| slot.rules()).unwrap_or_default();
-        let once = rules.delivery == Delivery::AtMostOnce && !retries;
+        let once = row.delivery == Delivery::AtMostOnce && !retries;
         let class = policy::classify(record, &rules.template.restart);
         let well = matches!(class, ExitClass::Success | ExitClass::Alarm);
         if let Some(by) = &row.cancel
@@ -96,12 +96,8 @@ impl Core {
             EndReason::Stopped if succeeds && record.code == Some(0) => {
                 Verdict::Over(TaskState::Succeeded, words::ending(record))
             }
-            EndReason::Stopped | EndReason::StopKilled if failed.is_none() => {
-                let who = if shutting_down {
-                    "it was stopped with the manager"
-                } else {
-                    "it was stopped"
-                };
+            EndReason::Stopped | EndReason::StopKilled if failed.is_none() && shutting_down => {
+                let who = "it was stopped with the manager";
                 if once {
                     let why = format!("{who}, and may not run twice");
                     Verdict::Over(TaskState::Lost, why)
@@ -109,7 +105,13 @@ impl Core {
                     Verdict::Again(who.to_owned())
                 }
             }
-            EndReason::KeeperLost | EndReason::RecordCorrupt if failed.is_none() => {
+            // Nobody here asked for that stop, or a manager that is gone did.
+            EndReason::Stopped
+            | EndReason::StopKilled
+            | EndReason::KeeperLost
+            | EndReason::RecordCorrupt
+                if failed.is_none() =>
+            {
                 unseen(row, &rules, once, record)
             }
             _ => failure(row, &rules, record, failed),
@@ -244,8 +246,11 @@ impl Core {
     }
 
     /// Looks at those that wait for tasks that are over.
-    pub(super) fn tell_waiters(&mut self, now: Now, out: &mut Vec<Effect>) {
+    pub(crate) fn tell_waiters(&mut self, now: Now, out: &mut Vec<Effect>) {
         while let Some(on) = self.tasks.ended.pop_front() {
+            if self.has(Planted::WaitersForgotten) {
+                continue;
+            }
             let waiters = self.tasks.waiters.get(&on).cloned().unwrap_or_default();
             for id in waiters {
                 self.look_at_blocked(id, now, out);
@@ -383,7 +388,7 @@ impl Core {
     }
 }
 
-/// Nobody knows how it ended.
+/// Nobody knows how it would have ended, or did.
 fn unseen(row: &mut TaskRow, rules: &Pool, once: bool, record: &ExitRecord) -> Verdict {
     row.failures = row.failures.saturating_add(1);
     let ending = words::ending(record);

@@ -136,6 +136,9 @@ impl Core {
         if !known || row.run.as_ref() != Some(&run) {
             row.attempts = row.attempts.saturating_add(1);
             row.run = Some(run);
+            if let Some(pool) = self.tasks.declared(&row.pool) {
+                row.delivery = pool.delivery;
+            }
         }
         let (name, key) = (row.pool.clone(), row.key.clone());
         let slot = self.tasks.pool(&name);

@@ -17,9 +17,9 @@
 //!
 //! **End.** The end of the run decides, in the batch that records it: the task is over, or queued
 //! again, or waits for its next try. A run that never started leaves the task as it was. One that
-//! was stopped with the manager, or by somebody unknown, begins anew (at least once) or is lost (at
-//! most once); so with an end that nobody saw, but that one counts as a failure, so that it comes
-//! to an end. The unit is gone with the run.
+//! was stopped with the manager begins anew (at least once) or is lost (at most once); so with an
+//! end that nobody saw, or a stop that nobody here asked for, but these count as failures, so that
+//! there is an end of tries. The unit is gone with the run.
 //!
 //! **Cancelling.** A task that does not run is over at once. Of one that runs the wish is made
 //! durable, the run is stopped like any, and when it is gone the task is cancelled, whatever its
@@ -52,6 +52,7 @@ use crate::engine::Core;
 use crate::fleet::{Pool, task_unit};
 use crate::happened::{Happened, TaskStep, What};
 use crate::io::{Effect, Now, Persist, TaskOver, TaskPersist};
+use crate::planted::Planted;
 use crate::record::{TaskId, TaskOrigin, TaskRow, TaskState, WallMs};
 use progress::Watched;
 use queue::{Order, PoolSlot};
@@ -143,14 +144,14 @@ impl Tasks {
         self.dirty.extend(names.map(|slot| slot.row.name.clone()));
     }
 
-    /// Whether tasks wait whose pool looks at gates.
+    /// Whether there are tasks whose pool looks at gates.
     pub(crate) fn look_at_gates(&self) -> bool {
         self.pools.values().any(|slot| {
             let gated = slot
                 .pool
                 .as_ref()
                 .is_some_and(|pool| !pool.gates.is_empty());
-            gated && slot.waiting() > 0
+            gated && (slot.waiting() > 0 || !slot.running.is_empty())
         })
     }
 }
@@ -216,11 +217,15 @@ impl Core {
 
     /// Puts a task that is queued into the queue of its pool.
     fn line_up(&mut self, id: TaskId) {
+        let by_age = self.has(Planted::PriorityIgnored);
         let Some(task) = self.tasks.tasks.get_mut(&id) else {
             return;
         };
         let (pool, key) = (task.row.pool.clone(), task.row.key.clone());
-        let order = queue::order(&task.row, self.tasks.pools.get(&pool));
+        let mut order = queue::order(&task.row, self.tasks.pools.get(&pool));
+        if by_age {
+            order = (0, 0, id);
+        }
         task.order = order;
         let submitted_ms = task.row.submitted_ms;
         let slot = self.tasks.pool(&pool);

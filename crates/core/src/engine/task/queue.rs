@@ -55,8 +55,7 @@ impl Key {
 
 /// The place of a task in the queue of its pool.
 pub(super) fn order(row: &TaskRow, slot: Option<&PoolSlot>) -> Order {
-    let pool = slot.and_then(|slot| slot.pool.as_ref());
-    let ageing = pool.map_or(Pool::default().ageing_ms, |pool| pool.ageing_ms);
+    let ageing = slot.map_or_else(Arc::default, PoolSlot::rules).ageing_ms;
     if ageing == 0 {
         return (-i64::from(row.priority), row.submitted_ms, row.id);
     }

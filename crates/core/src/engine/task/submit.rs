@@ -117,6 +117,7 @@ impl Core {
             (true, Some(_)) => TaskState::Delayed,
             (true, None) => TaskState::Queued,
         };
+        let delivery = self.tasks.pool(&new.pool).rules().delivery;
         let row = TaskRow {
             id,
             state,
@@ -130,6 +131,7 @@ impl Core {
             not_before_ms: later,
             after: new.after,
             timeout_ms: new.timeout_ms,
+            delivery,
             origin: new.origin,
             ..TaskRow::default()
         };
