@@ -263,11 +263,8 @@ impl Drop for World {
             let _ = manager.wait();
         }
         // A failed test must not leave its daemons behind.
-        for unit in fs::read_dir(self.state.join("daemons"))
-            .into_iter()
-            .flatten()
-            .flatten()
-        {
+        let units = ["daemons", "tasks"].map(|all| fs::read_dir(self.state.join(all)));
+        for unit in units.into_iter().flatten().flatten().flatten() {
             for run in fs::read_dir(unit.path().join("runs"))
                 .into_iter()
                 .flatten()
