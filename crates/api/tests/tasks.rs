@@ -136,7 +136,10 @@ fn arguments_arrive_as_they_were_given() {
     let world = World::up(
         r#"
         [pools.say]
-        command = ["sh", "-c", "for a in \"$@\"; do printf '<%s>\\n' \"$a\"; done; echo $EUD_TASK_ID $EUD_TASK_POOL $EUD_TASK_ATTEMPT $EUD_TASK_KEY $A", "sh"]
+        command = ["sh", "-c", '''
+            for a in "$@"; do printf '<%s>\n' "$a"; done
+            echo $EUD_TASK_ID $EUD_TASK_POOL $EUD_TASK_ATTEMPT $EUD_TASK_KEY $A
+        ''', "sh"]
         env = { A = "{{ task.key }}!" }
         "#,
     );
@@ -154,7 +157,11 @@ fn a_task_outlives_its_manager_and_runs_once() {
     let mut world = World::up(
         r#"
         [pools.once]
-        command = ["sh", "-c", "echo $$ >> runs; echo $$ > pid.$1; until test -e go; do sleep 0.01; done; echo the last line; exit 7", "sh"]
+        command = ["sh", "-c", '''
+            echo $$ >> runs; echo $$ > pid.$1
+            until test -e go; do sleep 0.01; done
+            echo the last line; exit 7
+        ''', "sh"]
         concurrency = 2
         delivery = "at-most-once"
         "#,
@@ -285,7 +292,11 @@ fn a_folder_of_its_own_goes_with_success_and_everything_with_the_task() {
     let world = World::up(
         r#"
         [pools.own]
-        command = ["sh", "-c", "test \"$PWD\" = \"$EUD_TASK_DIR\" || exit 9; echo here; touch here; ln -s / root; mkdir no; touch no/x; chmod 500 no; exit $1", "sh"]
+        command = ["sh", "-c", '''
+            test "$PWD" = "$EUD_TASK_DIR" || exit 9
+            echo here; touch here; ln -s / root; mkdir no; touch no/x; chmod 500 no
+            exit $1
+        ''', "sh"]
         work_dir = "own"
         keep_max = 1
         "#,
