@@ -475,3 +475,53 @@ fn a_line_that_is_null_is_answered_with_an_error_and_nothing_else() {
     let id = submit(&world, json!({"pool": "p"}));
     assert_eq!(until_over(&world, id)["state"], "succeeded");
 }
+
+#[test]
+fn a_manager_killed_again_and_again_loses_no_task_and_doubles_none() {
+    const TASKS: usize = 60;
+    let mut world = World::up(
+        r#"
+        [pools.once]
+        command = ["sh", "-c", "echo $EUD_TASK_ID >> once; sleep 0.02; exit $1", "sh"]
+        concurrency = 3
+        delivery = "at-most-once"
+        [pools.least]
+        command = ["sh", "-c", "echo $EUD_TASK_ID >> least; sleep 0.02", "sh"]
+        concurrency = 3
+        "#,
+    );
+    let some = |pool: &str| {
+        let of = |n: usize| json!({"pool": pool, "args": [(n % 2).to_string()]});
+        let tasks: Vec<Value> = (0..TASKS).map(of).collect();
+        world.ok("task.submit", json!({ "tasks": tasks }));
+    };
+    some("once");
+    some("least");
+    let left = |world: &World| {
+        let states = json!({"states": ["queued", "delayed", "running"], "limit": 1000});
+        world.ok("task.list", states).as_array().unwrap().len()
+    };
+    // Each manager lives until some more tasks are over.
+    while left(&world) > 0 {
+        let before = left(&world);
+        until(|| left(&world) < before.saturating_sub(5) || left(&world) == 0);
+        world.kill_manager();
+        world.start();
+    }
+    for (pool, state) in [("once", "failed"), ("least", "succeeded")] {
+        let rows = world.ok("task.list", json!({"pool": pool, "limit": 1000}));
+        let rows = rows.as_array().unwrap();
+        assert_eq!(rows.len(), TASKS);
+        let ran = fs::read_to_string(world.path().join(pool)).unwrap();
+        for row in rows {
+            let id = row["id"].to_string();
+            let times = ran.lines().filter(|line| **line == id).count();
+            // A try that was recorded and never started is another attempt, and no other run.
+            assert_eq!(times, 1, "{row}");
+            // The second of them exits 1.
+            let is_even = row["id"].as_u64().unwrap() % 2 == 0;
+            let expected = if is_even { state } else { "succeeded" };
+            assert_eq!(row["state"], expected, "{row}");
+        }
+    }
+}
