@@ -12,10 +12,13 @@ use std::path::Path;
 
 use eud_config::{Diagnostic, Loaded, Place, Severity, Sources, load, render};
 use eud_core::Core;
-use eud_core::fleet::{Fleet, Kind, When};
+use eud_core::event;
+use eud_core::expr::Program;
+use eud_core::fleet::{Fleet, Handler, Kind, When};
 use eud_core::io::{Command, Input, Now};
 use eud_core::schedule::Schedule;
 use eud_core::select;
+use eud_core::template::Template;
 use jiff::tz::TimeZone;
 
 use crate::scratch;
@@ -53,7 +56,7 @@ pub(crate) fn run(bytes: &[u8]) {
 /// Includes of files that are not the input's own would make the result depend on the machine.
 fn looks_around(bytes: &[u8]) -> bool {
     let has = |needle: &[u8]| bytes.windows(needle.len()).any(|window| window == needle);
-    has(b"include")
+    (has(b"include") || has(b"schema_file"))
         && [&b".."[..], b"\"/", b"'/", b"\\", b"~", b"$"]
             .iter()
             .any(|n| has(n))
@@ -177,6 +180,41 @@ fn promises(fleet: &Fleet) {
     }
     assert!(select::profile_units(fleet, fleet.profile.as_deref()).is_ok());
     promises_of_triggers(fleet);
+    promises_of_the_bus(fleet);
+}
+
+/// What `eud_core::fleet` says of events, subscriptions and pools.
+fn promises_of_the_bus(fleet: &Fleet) {
+    for subscription in fleet.subscriptions.values() {
+        assert!(!subscription.on.is_empty() && subscription.concurrency > 0);
+        assert!(
+            subscription
+                .on
+                .iter()
+                .all(|on| event::parse_glob(on).is_ok())
+        );
+        for source in subscription.filter.iter().chain(&subscription.ordered_by) {
+            Program::compile(source, &["event"]).expect("it was parsed");
+        }
+        assert!(subscription.retry.backoff_initial_ms <= subscription.retry.backoff_max_ms);
+        match &subscription.handler {
+            Handler::Job { job } => assert_eq!(fleet.daemons[job].kind, Kind::Job),
+            Handler::Task(task) => {
+                let prompt = task.args.iter().chain(&task.prompt).chain(&task.key);
+                prompt.for_each(|text| drop(Template::parse(text).expect("it was parsed")));
+                assert!(!fleet.pools[&task.pool].implicit);
+            }
+            Handler::Exec { pool } => assert!(fleet.pools[pool].implicit),
+            Handler::Webhook(hook) => assert!(hook.url.starts_with("http")),
+        }
+    }
+    for (name, pool) in &fleet.pools {
+        assert_eq!((name, name), (&pool.name, &pool.template.name));
+        assert_eq!(pool.template.kind, Kind::Task);
+        assert!(!pool.template.exec.argv.is_empty() && pool.concurrency > 0);
+        assert!(!name.contains(['#', '@', '/']));
+        assert!(pool.gates.iter().all(|gate| fleet.gates.contains_key(gate)));
+    }
 }
 
 /// What `eud_core::fleet` says of jobs, gauges and gates.

@@ -31,6 +31,7 @@ mod records;
 mod rpc;
 mod schedules;
 mod select;
+mod texts;
 mod values;
 mod watch;
 
@@ -79,6 +80,7 @@ pub const TARGETS: &[Target] = targets! {
     proc, 512, proc::run, "text of /proc and of cgroups";
     schedules, 128, schedules::run, "cron and calendar expressions";
     select, 512, select::run, "selectors";
+    texts, 1024, texts::run, "expressions and templates, over any variables";
     watch, 512, watch::run, "batches of changed paths, and what is known of watched paths";
     core, 4096, core::run, "inputs to the core in any order";
 };

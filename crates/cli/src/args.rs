@@ -2,13 +2,18 @@
 //!
 //! Purpose: the one description from which parser, help, completions and the manual page are made.
 //! Invariants: `eud --help` fits a screen and names every command that is not hidden; every command
-//! has an example. `-f` is the fleet file everywhere but in `logs`, where it follows.
+//! has an example. `-f` is the fleet file everywhere but in `logs` and `events`, where it
+//! follows.
+
+mod events;
 
 use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::builder::styling;
 use clap::{Arg, Args, ColorChoice, CommandFactory, Parser, Subcommand, ValueEnum, ValueHint};
+
+pub(crate) use events::{EmitArgs, EventsArgs};
 
 use crate::render::time::parse_duration;
 
@@ -24,6 +29,7 @@ Run
   restart      stop and start them                  eud restart 'category:rag'
   trigger      run a job now                        eud trigger backup --wait
   kill         send a signal                        eud kill HUP nginx
+  emit         publish an event                     eud emit model.promoted v=7
   hold         stop them and keep them down         eud hold api -m 'key leaked'
   release      end a hold, or the pause of a job    eud release api
   reload       take over a changed fleet file       eud reload
@@ -38,6 +44,7 @@ Look
   graph        what needs what                      eud graph --format mermaid
   next         when jobs run next                   eud next backup -n 3
   gauges       sampled numbers, and what they pause eud gauges
+  events       what happened, as it happens         eud events -f -t 'job.*'
 Set up
   init         write a first fleet file             eud init
   check        check the fleet file                 eud check
@@ -194,6 +201,20 @@ Examples: eud next
     /// Show gauges and gates: values, limits, who is paused
     #[command(after_help = "Example: eud gauges --json")]
     Gauges,
+    /// Publish an event
+    #[command(after_help = "\
+The event is on the disk when this returns.
+
+Examples: eud emit model.promoted model=llama v:=7
+          git diff --stat | eud emit review.asked --data '\"now\"'
+          eud emit --lines events.jsonl")]
+    Emit(EmitArgs),
+    /// Show what happened
+    #[command(after_help = "\
+Examples: eud events -t 'daemon.*' --since 1h
+          eud events -f --json
+          eud events --types")]
+    Events(EventsArgs),
     /// Take over a changed fleet file
     #[command(
         after_help = "Says which daemons restart and which of their keys changed.\n\nExample: eud reload"
@@ -485,7 +506,7 @@ pub(crate) struct ManagerArgs {
     pub(crate) profile: Option<String>,
 }
 
-/// The parser with what derive cannot say: `-f FILE` after each command but `logs`.
+/// The parser with what derive cannot say: `-f FILE` after each command but `logs` and `events`.
 pub(crate) fn command() -> clap::Command {
     let file = Arg::new("fleet-file")
         .long("file")
@@ -500,7 +521,7 @@ pub(crate) fn command() -> clap::Command {
         .collect();
     let mut command = Cli::command().styles(styles());
     for name in names {
-        let file = if name == "logs" {
+        let file = if name == "logs" || name == "events" {
             file.clone()
         } else {
             file.clone().short('f')

@@ -143,7 +143,8 @@ fn document_with(spec: &TableSpec, pair: Option<(&str, &str)>, with: &[(&str, &s
         .or(given);
     lines.extend(with.iter().map(|(key, value)| format!("{key} = {value}")));
     for (key, value) in base {
-        let replaced = given.is_some_and(|given| spec.one_of.contains(&given));
+        let chosen = given.is_some_and(|given| spec.one_of.contains(&given));
+        let replaced = chosen && spec.one_of.contains(key);
         if given != Some(key) && !replaced {
             lines.push(format!("{key} = {value}"));
         }

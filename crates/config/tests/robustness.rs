@@ -9,9 +9,12 @@ use std::fs;
 use std::path::Path;
 
 use eud_config::{Loaded, Severity, load, render};
-use eud_core::fleet::{Fleet, Kind, When};
+use eud_core::event;
+use eud_core::expr::Program;
+use eud_core::fleet::{Fleet, Handler, Kind, When};
 use eud_core::schedule::Schedule;
 use eud_core::select;
+use eud_core::template::Template;
 use jiff::tz::TimeZone;
 use proptest::prelude::*;
 
@@ -129,6 +132,49 @@ fn promises(loaded: &Loaded) {
         assert!(select::profile_units(fleet, Some(name)).is_ok());
     }
     promises_of_triggers(fleet);
+    promises_of_the_bus(fleet);
+}
+
+/// What `eud_core::fleet` says of events, subscriptions and pools.
+fn promises_of_the_bus(fleet: &Fleet) {
+    for subscription in fleet.subscriptions.values() {
+        assert!(!subscription.on.is_empty() && subscription.concurrency > 0);
+        assert!(
+            subscription
+                .on
+                .iter()
+                .all(|on| event::parse_glob(on).is_ok())
+        );
+        for source in subscription.filter.iter().chain(&subscription.ordered_by) {
+            Program::compile(source, &["event"]).unwrap();
+        }
+        assert!(subscription.retry.backoff_initial_ms <= subscription.retry.backoff_max_ms);
+        match &subscription.handler {
+            Handler::Job { job } => assert_eq!(fleet.daemons[job].kind, Kind::Job),
+            Handler::Task(task) => {
+                let prompt = task.args.iter().chain(&task.prompt).chain(&task.key);
+                prompt.for_each(|text| drop(Template::parse(text).unwrap()));
+                assert!(!fleet.pools[&task.pool].implicit);
+            }
+            Handler::Exec { pool } => assert!(fleet.pools[pool].implicit),
+            Handler::Webhook(hook) => assert!(hook.url.starts_with("http")),
+        }
+    }
+    for (name, pool) in &fleet.pools {
+        assert_eq!((name, name), (&pool.name, &pool.template.name));
+        assert_eq!(pool.template.kind, Kind::Task);
+        assert!(!pool.template.exec.argv.is_empty() && pool.concurrency > 0);
+        assert!(!name.contains(['#', '@', '/']));
+        assert!(pool.gates.iter().all(|gate| fleet.gates.contains_key(gate)));
+    }
+    for schema in fleet
+        .events
+        .types
+        .values()
+        .filter_map(|t| t.schema.as_ref())
+    {
+        assert!(jsonschema::validator_for(schema).is_ok());
+    }
 }
 
 /// What `eud_core::fleet` says of jobs, gauges and gates.
@@ -207,6 +253,13 @@ const HEADERS: &[&str] = &[
     "[gauges.a]",
     "[gauges.a.over]",
     "[gates.b]",
+    "[events]",
+    "[events.types.a]",
+    "[subscriptions.a]",
+    "[subscriptions.a.task]",
+    "[subscriptions.b.retries]",
+    "[pools.a]",
+    "[pools.b.breaker]",
 ];
 const KEYS: &[&str] = &[
     "command",
@@ -265,8 +318,30 @@ const KEYS: &[&str] = &[
     "gauge",
     "members",
     "closes_at",
+    "on",
+    "filter",
+    "job",
+    "exec",
+    "webhook",
+    "url",
+    "pool",
+    "prompt",
+    "retries",
+    "schema",
+    "concurrency",
+    "gates",
+    "work_dir",
+    "failures",
+    "rest",
 ];
 const VALUES: &[&str] = &[
+    "\"{{ task.prompt }}\"",
+    "\"{{ event.data\"",
+    "\"event.data.size > 1\"",
+    "\"event.\"",
+    "\"a.*\"",
+    "[\"*\"]",
+    "{ type = \"object\" }",
     "1",
     "-1",
     "0o22",

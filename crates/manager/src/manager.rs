@@ -14,7 +14,7 @@ use eud_core::io::{Accepted, Command, Input};
 use eud_store::Store;
 use eud_sys::rlimit::{self, Limit};
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::{broadcast, mpsc, oneshot};
+use tokio::sync::{broadcast, mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 
 use crate::clock;
@@ -110,12 +110,14 @@ impl Manager {
         let (inputs, inputs_out) = mpsc::channel(INPUTS_MAX);
         let (asks, asks_out) = mpsc::channel(ASKS_MAX);
         let (transitions, _) = broadcast::channel(SUBSCRIBER_LAG_MAX);
+        let (durable, durable_out) = watch::channel(findings.recovery.bus.last_seq);
         let info = Arc::new(info_of(&options, &layout, started.wall_ms));
         let handle = Handle {
             asks,
             transitions: transitions.clone(),
             info: Arc::clone(&info),
             problems: problems.clone(),
+            durable: durable_out,
         };
         let context = Arc::new(context(layout, &diary, inputs, keeper, &problems)?);
         let launcher = Launcher::start(Arc::clone(&context)).map_err(system("start a thread"))?;
@@ -124,6 +126,7 @@ impl Manager {
             launcher,
             transitions,
             options.observer,
+            durable,
         );
         let mut engine = Engine {
             core: Core::new(seed().map_err(system("get random numbers"))?),
