@@ -525,3 +525,63 @@ fn a_manager_killed_again_and_again_loses_no_task_and_doubles_none() {
         }
     }
 }
+
+#[test]
+fn a_lost_database_costs_no_manager_and_no_number() {
+    let mut world = World::up(
+        r#"
+        [pools.p]
+        command = ["sh", "-c", "echo $$ > pid.$EUD_TASK_ID; sleep 1000"]
+        "#,
+    );
+    let lost = submit(&world, json!({"pool": "p"}));
+    let command = process_in(&world, &format!("pid.{lost}"));
+    world.kill_manager();
+    for name in ["state.db", "state.db-wal", "state.db-shm"] {
+        let _ = fs::remove_file(world.state().join(name));
+    }
+    world.start();
+    // Nobody knows any more what it was for.
+    until_gone(command);
+    let next = submit(&world, json!({"pool": "p"}));
+    assert!(next > lost, "{next}");
+    until_state(&world, next, "running");
+    world.ok("task.cancel", json!({"all": true}));
+    assert_eq!(until_over(&world, next)["state"], "cancelled");
+    // What is left of it goes with the next start.
+    world.kill_manager();
+    world.start();
+    until(|| !folder(&world, "p", lost).exists());
+    assert!(folder(&world, "p", next).exists());
+}
+
+#[test]
+fn a_task_of_which_nobody_knows_how_it_ended_is_lost_or_tried_again_as_its_pool_says() {
+    let world = World::up(
+        r#"
+        [pools.once]
+        command = ["sh", "-c", "echo $$ > pid.$EUD_TASK_POOL; sleep 1000"]
+        delivery = "at-most-once"
+        retries = 3
+        [pools.least]
+        command = ["sh", "-c", '''
+            test $EUD_TASK_ATTEMPT = 1 || exit 0
+            echo $$ > pid.$EUD_TASK_POOL; sleep 1000
+        ''']
+        retries = { limit = 1, backoff = { initial = "10ms" } }
+        "#,
+    );
+    for (pool, state, attempts) in [("once", "lost", 1), ("least", "succeeded", 2)] {
+        let id = submit(&world, json!({ "pool": pool }));
+        let command = process_in(&world, &format!("pid.{pool}"));
+        let run = show(&world, id)["run_dir"].as_str().unwrap().to_owned();
+        support::kill(world.keeper_of(&PathBuf::from(run)));
+        let task = until_over(&world, id);
+        assert_eq!(
+            (&task["state"], &task["attempts"]),
+            (&json!(state), &json!(attempts)),
+            "{task}"
+        );
+        assert!(!process::is_alive(command));
+    }
+}
