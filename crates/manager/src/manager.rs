@@ -142,11 +142,7 @@ impl Manager {
             fleet: None,
             outcome: ExitOutcome::default(),
         };
-        let compressed = fleet.daemons.values().filter(|daemon| daemon.log.compress);
-        let left = Left {
-            unpacked: compressed.flat_map(Daemon::units).collect(),
-            forgotten: std::mem::take(&mut findings.forgotten),
-        };
+        let left = Left::of(&fleet, &mut findings);
         let up = begin(&mut engine, fleet, findings, options.profile);
         let changed = Arc::clone(&engine.hands.changed);
         let mut tasks = JoinSet::new();
@@ -379,6 +375,17 @@ struct Left {
     unpacked: Vec<Unit>,
     /// Units of tasks that are not kept any longer.
     forgotten: Vec<Unit>,
+}
+
+impl Left {
+    fn of(fleet: &Fleet, findings: &mut Findings) -> Self {
+        let packs = |daemon: &&Daemon| daemon.log.compress;
+        let unpacked = fleet.daemons.values().filter(packs);
+        Self {
+            unpacked: unpacked.flat_map(Daemon::units).collect(),
+            forgotten: std::mem::take(&mut findings.forgotten),
+        }
+    }
 }
 
 /// Removes folders of old runs when a unit has ended, and does what earlier managers left to be
