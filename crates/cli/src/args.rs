@@ -643,6 +643,15 @@ mod tests {
         assert!(cli.common.json);
         assert_eq!(cli.common.state, Some("/s".into()));
         assert!(parsed("eud --json status").unwrap().common.json);
+        let cli = parsed("eud task list failed,lost queued --state /s --json").unwrap();
+        assert_eq!(cli.common.state, Some("/s".into()));
+        let Command::Task(TaskArgs { command }) = cli.command else {
+            panic!("task is task");
+        };
+        let TaskCommand::List(list) = command else {
+            panic!("list is list");
+        };
+        assert_eq!(list.states.len(), 3);
     }
 
     #[test]
@@ -661,7 +670,7 @@ mod tests {
             "eud task submit --pool p --env A",
             "eud task cancel",
             "eud task cancel 1 --all",
-            "eud task list --state asleep",
+            "eud task list asleep",
             "eud task show x",
         ] {
             assert_eq!(parsed(line).unwrap_err().exit_code(), 2, "{line}");

@@ -35,7 +35,7 @@ States: running, queued, delayed, blocked, succeeded, failed, timed-out,
 cancelled, lost.
 
 Examples: eud task list
-          eud task list --pool agents --state failed,timed-out --json")]
+          eud task list failed timed-out --pool agents --json")]
     List(ListArgs),
     /// Show everything known of one task
     #[command(after_help = "Example: eud task show 12")]
@@ -131,12 +131,12 @@ fn parse_variable(text: &str) -> Result<(String, String), String> {
 /// `eud task list`
 #[derive(Debug, Clone, Args)]
 pub(crate) struct ListArgs {
+    /// In these states only; default: in any.
+    #[arg(value_name = "STATE", value_delimiter = ',', value_parser = parse_state)]
+    pub(crate) states: Vec<TaskState>,
     /// Of this pool only.
     #[arg(long, short, value_name = "POOL")]
     pub(crate) pool: Option<String>,
-    /// In these states only.
-    #[arg(long, value_name = "STATE", value_delimiter = ',', value_parser = parse_state)]
-    pub(crate) state: Vec<TaskState>,
     /// With this key only.
     #[arg(long, value_name = "KEY")]
     pub(crate) key: Option<String>,

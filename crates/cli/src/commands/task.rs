@@ -176,7 +176,7 @@ fn list(context: &Context, args: &ListArgs) -> Result<u8, Error> {
     let journal = journal(&context.layout()?)?;
     let filter = TaskFilter {
         pool: args.pool.clone(),
-        states: args.state.clone(),
+        states: args.states.clone(),
         key: args.key.clone(),
         before: args.before,
         // One more tells whether there are more.

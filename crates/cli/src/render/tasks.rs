@@ -14,7 +14,7 @@ use serde_json::json;
 use super::Screen;
 use super::ink::Ink;
 use super::layout::{Cell, Column, Table, cut_end, one_line};
-use super::time;
+use super::time::{self, Clock};
 
 /// Hue of a state.
 pub(super) fn ink_of(state: TaskState) -> Ink {
@@ -53,8 +53,16 @@ pub(super) fn since(row: &TaskRow) -> WallMs {
     row.ended_ms.or(begun).unwrap_or(row.submitted_ms)
 }
 
-/// Why it is what it is, or what it is doing.
-fn why(row: &TaskRow) -> String {
+/// Why it is what it is, or what it is doing. `clock`: a time is said as people say it.
+fn why(row: &TaskRow, clock: &Clock) -> String {
+    let waits = row.state == TaskState::Delayed;
+    let plain = row
+        .reason
+        .as_deref()
+        .is_none_or(|why| why.starts_with("not before"));
+    if let (true, true, Some(ms)) = (waits, plain, row.not_before_ms) {
+        return format!("not before {}", clock.moment(at(ms)));
+    }
     let progress = row.progress.text.as_ref();
     let words = match row.state {
         TaskState::Running => row.reason.as_ref().or(progress),
@@ -88,7 +96,7 @@ pub(crate) fn list(rows: &[TaskRow], screen: &Screen) -> String {
             Cell::plain(since),
             Cell::plain(row.attempts.to_string()),
             Cell::plain(one_line(&row.title)),
-            Cell::plain(why(row)),
+            Cell::plain(why(row, &screen.clock)),
         ]);
     }
     table.render(screen.width, screen.color)
@@ -104,7 +112,7 @@ pub(crate) fn ended(rows: &[TaskRow], screen: &Screen) -> String {
             format!(" in {}", time::took(seconds))
         });
         let took = took.filter(|_| row.state == TaskState::Succeeded);
-        let why = why(row);
+        let why = why(row, &screen.clock);
         let state = row.state.as_str();
         let took = took.unwrap_or_default();
         let words = match why.strip_prefix(state) {
