@@ -7,6 +7,8 @@
 
 mod events;
 
+mod task;
+
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -16,6 +18,10 @@ use clap::{Arg, Args, ColorChoice, CommandFactory, Parser, Subcommand, ValueEnum
 pub(crate) use events::{EmitArgs, EventsArgs};
 
 use crate::render::time::parse_duration;
+
+pub(crate) use task::{
+    ListArgs, PoolArgs, PoolCommand, SubmitArgs, TaskArgs, TaskCommand, TaskLogsArgs, WhichArgs,
+};
 
 /// What `eud --help` says, below the first line.
 const HELP: &str = "\
@@ -29,7 +35,6 @@ Run
   restart      stop and start them                  eud restart 'category:rag'
   trigger      run a job now                        eud trigger backup --wait
   kill         send a signal                        eud kill HUP nginx
-  emit         publish an event                     eud emit model.promoted v=7
   hold         stop them and keep them down         eud hold api -m 'key leaked'
   release      end a hold, or the pause of a job    eud release api
   reload       take over a changed fleet file       eud reload
@@ -44,7 +49,11 @@ Look
   graph        what needs what                      eud graph --format mermaid
   next         when jobs run next                   eud next backup -n 3
   gauges       sampled numbers, and what they pause eud gauges
+Events and tasks
+  emit         publish an event                     eud emit model.promoted v=7
   events       what happened, as it happens         eud events -f -t 'job.*'
+  task         submit, list, show, wait, cancel …   eud task list
+  pool         list, pause and resume pools         eud pool pause agents
 Set up
   init         write a first fleet file             eud init
   check        check the fleet file                 eud check
@@ -215,6 +224,12 @@ Examples: eud events -t 'daemon.*' --since 1h
           eud events -f --json
           eud events --types")]
     Events(EventsArgs),
+    /// Submit tasks to pools, and see what becomes of them
+    #[command(after_help = "Example: eud task submit --pool agents --prompt 'Fix the test' --wait")]
+    Task(TaskArgs),
+    /// Show, pause and resume pools of tasks
+    #[command(after_help = "Example: eud pool list")]
+    Pool(PoolArgs),
     /// Take over a changed fleet file
     #[command(
         after_help = "Says which daemons restart and which of their keys changed.\n\nExample: eud reload"
@@ -515,20 +530,29 @@ pub(crate) fn command() -> clap::Command {
         .value_hint(ValueHint::FilePath)
         .help("Fleet file; default: eud.toml here or in a folder above")
         .help_heading("Common options");
-    let names: Vec<String> = Cli::command()
-        .get_subcommands()
-        .map(|c| c.get_name().to_owned())
-        .collect();
     let mut command = Cli::command().styles(styles());
-    for name in names {
-        let file = if name == "logs" || name == "events" {
-            file.clone()
-        } else {
-            file.clone().short('f')
-        };
-        if name != "manager" {
-            command = command.mut_subcommand(name, |c| c.arg(file));
-        }
+    let names: Vec<String> = names_of(&command);
+    for name in names.iter().filter(|name| *name != "manager") {
+        command = command.mut_subcommand(name, |c| with_file(c, &file));
+    }
+    command
+}
+
+fn names_of(command: &clap::Command) -> Vec<String> {
+    let names = command.get_subcommands().map(|c| c.get_name().to_owned());
+    names.collect()
+}
+
+/// With `-f` after it and after each command within it.
+fn with_file(command: clap::Command, file: &Arg) -> clap::Command {
+    let follows = ["logs", "events"].contains(&command.get_name());
+    let inner = names_of(&command);
+    let mut command = command.arg(match follows {
+        true => file.clone(),
+        false => file.clone().short('f'),
+    });
+    for name in inner {
+        command = command.mut_subcommand(name, |c| with_file(c, file));
     }
     command
 }
@@ -556,13 +580,13 @@ pub(crate) fn parse(
     }
     let matches = command.try_get_matches_from_mut(words)?;
     let mut cli = Cli::from_arg_matches(&matches).map_err(|e| e.format(&mut command))?;
-    let after = matches.subcommand().and_then(|(_, m)| {
-        m.try_get_one::<PathBuf>("fleet-file")
-            .ok()
-            .flatten()
-            .cloned()
-    });
-    cli.common.file = after.or(cli.common.file);
+    // The last one given counts.
+    let mut within = matches.subcommand();
+    while let Some((_, matches)) = within {
+        let after = matches.try_get_one::<PathBuf>("fleet-file");
+        cli.common.file = after.ok().flatten().cloned().or(cli.common.file);
+        within = matches.subcommand();
+    }
     Ok(cli)
 }
 
@@ -601,6 +625,10 @@ mod tests {
             );
             let own = sub.clone().render_help().to_string();
             assert!(own.contains("Example"), "{} has no example", sub.get_name());
+            for inner in sub.get_subcommands() {
+                let own = inner.clone().render_help().to_string();
+                assert!(own.contains("Example"), "{} has none", inner.get_name());
+            }
         }
         assert!(help.lines().count() <= 48, "{} lines", help.lines().count());
         for line in help.lines() {
@@ -614,6 +642,8 @@ mod tests {
             "eud -f a.toml check",
             "eud check -f a.toml",
             "eud logs --file a.toml -f",
+            "eud task list -f a.toml",
+            "eud task -f a.toml list",
         ] {
             assert_eq!(
                 parsed(line).unwrap().common.file,
@@ -634,6 +664,15 @@ mod tests {
         assert!(cli.common.json);
         assert_eq!(cli.common.state, Some("/s".into()));
         assert!(parsed("eud --json status").unwrap().common.json);
+        let cli = parsed("eud task list failed,lost queued --state /s --json").unwrap();
+        assert_eq!(cli.common.state, Some("/s".into()));
+        let Command::Task(TaskArgs { command }) = cli.command else {
+            panic!("task is task");
+        };
+        let TaskCommand::List(list) = command else {
+            panic!("list is list");
+        };
+        assert_eq!(list.states.len(), 3);
     }
 
     #[test]
@@ -646,6 +685,14 @@ mod tests {
             "eud run make",
             "eud frobnicate",
             "eud logs --manager x",
+            "eud task submit",
+            "eud task submit --pool p --prompt a --prompt-file b",
+            "eud task submit --pool p --delay 5m --at 18:00",
+            "eud task submit --pool p --env A",
+            "eud task cancel",
+            "eud task cancel 1 --all",
+            "eud task list asleep",
+            "eud task show x",
         ] {
             assert_eq!(parsed(line).unwrap_err().exit_code(), 2, "{line}");
         }

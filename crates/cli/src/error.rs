@@ -82,6 +82,12 @@ pub(crate) enum Error {
         /// A name that is close.
         suggestion: Option<String>,
     },
+    /// No such task is kept.
+    #[error("there is no task {id}")]
+    NoTask {
+        /// As given.
+        id: u64,
+    },
     /// The wait ran out.
     #[error("timed out: {what}")]
     TimedOut {
@@ -130,11 +136,13 @@ impl Error {
             Self::Usage { .. } => code::USAGE,
             Self::Invalid { .. } | Self::NoFleetFile { .. } => code::INVALID,
             Self::NoManager { .. } => code::NO_MANAGER,
-            Self::Unknown { .. } => code::UNKNOWN,
+            Self::Unknown { .. } | Self::NoTask { .. } => code::UNKNOWN,
             Self::TimedOut { .. } => code::TIMED_OUT,
-            Self::Refused(Refusal::UnknownUnit { .. } | Refusal::UnknownProfile { .. }) => {
-                code::UNKNOWN
-            }
+            Self::Refused(
+                Refusal::UnknownUnit { .. }
+                | Refusal::UnknownProfile { .. }
+                | Refusal::Unknown { .. },
+            ) => code::UNKNOWN,
             Self::Refused(_) => code::REFUSED,
             Self::ManagerDied { .. }
             | Self::File { .. }
@@ -173,6 +181,7 @@ impl Error {
                 Some(name) => format!("did you mean `{name}`?"),
                 None => "`eud status --all` lists every daemon".into(),
             }),
+            Self::NoTask { .. } => Some("`eud task list` shows those that are kept".into()),
             Self::Refused(refusal) => refusal_help(refusal),
             Self::ManagerDied { log, .. } => Some(format!("read {}", log.display())),
             Self::Remote(_) => {
@@ -246,6 +255,10 @@ fn refusal_help(refusal: &Refusal) -> Option<String> {
         Refusal::NotRunning { unit, .. } => format!("`eud start {unit}`"),
         Refusal::NotAJob { unit } => format!("`eud start {unit}` or `eud restart {unit}`"),
         Refusal::ShuttingDown => "wait until it has ended, then `eud up`".into(),
+        Refusal::Unknown { what, .. } if what == "task" => {
+            "`eud task list` shows those that are kept".into()
+        }
+        Refusal::Unknown { what, .. } if what == "pool" => "`eud pool list` shows them".into(),
         Refusal::Unknown { .. } | Refusal::Invalid { .. } | Refusal::Full { .. } => return None,
         Refusal::BadEvent { .. } => "correct it and publish it again; nothing was stored".into(),
     })

@@ -47,6 +47,7 @@ fn a_task_is_read_back_whole_and_its_prompt_stays_when_its_row_changes() {
         stdin: Some("in".into()),
         env: BTreeMap::from([("A".into(), "b".into())]),
         cwd: Some("/x".into()),
+        ..TaskSpec::default()
     };
     let mut task = row(1, "agents", TaskState::Queued);
     task.key = Some("k".into());

@@ -101,6 +101,13 @@ fn counts(loaded: &Loaded) -> Vec<String> {
     if !fleet.gates.is_empty() {
         count(fleet.gates.len(), "gate", "gates");
     }
+    if !fleet.subscriptions.is_empty() {
+        count(fleet.subscriptions.len(), "subscription", "subscriptions");
+    }
+    let pools = fleet.pools.values().filter(|pool| !pool.implicit).count();
+    if pools > 0 {
+        count(pools, "pool", "pools");
+    }
     counts
 }
 

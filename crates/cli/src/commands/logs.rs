@@ -40,6 +40,35 @@ const NAME_INKS: [Ink; 5] = [Ink::Cyan, Ink::Green, Ink::Yellow, Ink::Magenta, I
 /// # Errors
 /// When names are unknown, a log cannot be read, or a pattern or time makes no sense.
 pub(crate) fn run(context: &Context, args: &LogsArgs) -> Result<(), Error> {
+    let layout = context.layout()?;
+    let folders = Folders::new(context, &layout, args)?;
+    shown(context, args, &folders, &|| false)
+}
+
+/// Shows the log of a task's unit. Following ends when it is over.
+///
+/// # Errors
+/// As [`run`].
+pub(crate) fn of_task(
+    context: &Context,
+    args: &LogsArgs,
+    unit: &str,
+    over: &dyn Fn() -> bool,
+) -> Result<(), Error> {
+    let folders = Folders {
+        layout: context.layout()?,
+        chosen: Some(vec![unit.to_owned()]),
+        manager: false,
+    };
+    shown(context, args, &folders, over)
+}
+
+fn shown(
+    context: &Context,
+    args: &LogsArgs,
+    folders: &Folders,
+    over: &dyn Fn() -> bool,
+) -> Result<(), Error> {
     // Each unit's log takes a descriptor. Without more of them, fewer units can be read; that is
     // then said.
     if let Ok(limit) = rlimit::get("nofile") {
@@ -51,11 +80,9 @@ pub(crate) fn run(context: &Context, args: &LogsArgs) -> Result<(), Error> {
             },
         );
     }
-    let layout = context.layout()?;
     let screen = context.screen();
     let filter = Filter::new(args, &screen)?;
     let mut view = View::new(context, args, screen);
-    let folders = Folders::new(context, &layout, args)?;
     let mut units = Vec::new();
     let mut merge = Merge::default();
     for (unit, folder) in folders.now() {
@@ -69,13 +96,13 @@ pub(crate) fn run(context: &Context, args: &LogsArgs) -> Result<(), Error> {
         let _ = writeln!(
             io::stderr(),
             "no output yet in {}",
-            layout.daemons().display()
+            folders.layout.daemons().display()
         );
     }
     view.names(&units);
     history(&mut merge, &filter, &mut view, &units, args.follow)?;
     if args.follow {
-        follow(merge, &filter, &mut view, units, &folders)
+        follow(merge, &filter, &mut view, units, folders, over)
     } else {
         Ok(())
     }
@@ -224,17 +251,20 @@ fn history(
     view.flush()
 }
 
-/// Writes what comes, until the reader goes away or the user interrupts.
+/// Writes what comes, until it is over, the reader goes away or the user interrupts.
 fn follow(
     mut merge: Merge,
     filter: &Filter,
     view: &mut View,
     mut units: Vec<String>,
     folders: &Folders,
+    over: &dyn Fn() -> bool,
 ) -> Result<(), Error> {
     let mut rescan_at = Instant::now() + RESCAN_EVERY;
     loop {
         std::thread::sleep(FOLLOW_EVERY);
+        // Asked before the last look, so that what was written until then is seen.
+        let last = over();
         if Instant::now() >= rescan_at {
             rescan_at = Instant::now() + RESCAN_EVERY;
             for (unit, folder) in folders.now() {
@@ -252,6 +282,14 @@ fn follow(
             if filter.takes(&line) {
                 view.write(&units[unit], &line)?;
             }
+        }
+        if last {
+            for (unit, line) in merge.finish() {
+                if filter.takes(&line) {
+                    view.write(&units[unit], &line)?;
+                }
+            }
+            return view.flush();
         }
         view.flush()?;
     }

@@ -16,10 +16,13 @@ mod manager_log;
 mod next;
 mod next_jobs;
 mod pages;
+mod pool;
 mod run;
 mod runs;
 mod show;
 mod status;
+mod task;
+mod task_wait;
 mod trigger;
 mod up;
 mod upgrade;
@@ -55,6 +58,8 @@ pub(crate) fn dispatch(context: &Context, command: Command) -> Result<u8, Error>
         Command::Show(args) => show::run(context, &args).map(ok),
         Command::Why(args) => why::run(context, &args).map(ok),
         Command::Graph(args) => graph::run(context, &args).map(ok),
+        Command::Task(args) => task::run(context, &args.command),
+        Command::Pool(args) => pool::run(context, &args.command),
         Command::Reload(args) => up::reload_command(context, args.wait),
         Command::Next(args) => next::run(context, &args).map(ok),
         Command::Check => check::run(context),

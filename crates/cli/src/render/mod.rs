@@ -12,6 +12,8 @@ pub(crate) mod gauges;
 mod golden;
 #[cfg(test)]
 mod golden_jobs;
+#[cfg(test)]
+mod golden_tasks;
 pub(crate) mod graph;
 pub(crate) mod ink;
 pub(crate) mod jobs;
@@ -21,6 +23,8 @@ pub(crate) mod reply;
 pub(crate) mod runs;
 pub(crate) mod show;
 pub(crate) mod status;
+pub(crate) mod task_page;
+pub(crate) mod tasks;
 pub(crate) mod time;
 pub(crate) mod tree;
 pub(crate) mod why;

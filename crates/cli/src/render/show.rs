@@ -2,6 +2,7 @@
 
 use eud_api::protocol::Shown;
 use eud_core::fleet::{Daemon, EnvValue, Kind, Live, OnNeedLost, Probe, Ready, RestartMode};
+use eud_core::record::RunRow;
 use eud_core::view::{DaemonView, JobView};
 
 use super::Screen;
@@ -17,13 +18,13 @@ const LABEL: usize = 12;
 
 /// Labelled facts, a heading for each group; groups without facts are left out.
 pub(crate) fn render(shown: &Shown, screen: &Screen) -> String {
-    let mut page = Page {
-        text: String::new(),
-        screen,
-    };
-    page.headline(&shown.view);
+    let mut page = Page::new(screen);
+    let view = &shown.view;
+    let state = format!("{} {}", glyph_of(view.state), view.state);
+    let since = view.since.as_deref().and_then(parse);
+    page.headline(&view.name, ink_of(view.state), &state, since);
     if let Some(description) = &shown.daemon.description {
-        page.text.push_str(&format!("{}\n", one_line(description)));
+        page.line(description);
     }
     page.group("Now", &now(&shown.view, screen));
     page.group("Command", &command(&shown.daemon));
@@ -39,29 +40,56 @@ pub(crate) fn render(shown: &Shown, screen: &Screen) -> String {
     let mut files = vec![("log", shown.log.clone())];
     files.extend(shown.run_dir.iter().map(|dir| ("run", dir.clone())));
     page.group("Files", &files);
-    if !shown.runs.is_empty() {
-        page.heading("Last runs");
-        page.text.push_str(&runs::render(&shown.runs, screen));
-    }
+    page.runs(&shown.runs);
     page.text
 }
 
-struct Page<'a> {
+/// A page of labelled facts.
+pub(super) struct Page<'a> {
     text: String,
     screen: &'a Screen,
 }
 
-impl Page<'_> {
-    fn headline(&mut self, view: &DaemonView) {
-        let state = format!("{} {}", glyph_of(view.state), view.state);
-        let since = view.since.as_deref().and_then(parse);
+impl<'a> Page<'a> {
+    pub(super) fn new(screen: &'a Screen) -> Self {
+        Self {
+            text: String::new(),
+            screen,
+        }
+    }
+
+    /// The whole page.
+    pub(super) fn finish(self) -> String {
+        self.text
+    }
+
+    pub(super) fn headline(
+        &mut self,
+        name: &str,
+        ink: Ink,
+        state: &str,
+        since: Option<jiff::Timestamp>,
+    ) {
         let since = since.map(|at| format!(" since {}", self.screen.clock.absolute(at)));
         self.text.push_str(&format!(
             "{}   {}{}\n",
-            Ink::Bold.paint(self.screen.color, &view.name),
-            ink_of(view.state).paint(self.screen.color, &state),
+            Ink::Bold.paint(self.screen.color, name),
+            ink.paint(self.screen.color, state),
             since.unwrap_or_default(),
         ));
+    }
+
+    /// A line of its own.
+    pub(super) fn line(&mut self, words: &str) {
+        self.text.push_str(&format!("{}\n", one_line(words)));
+    }
+
+    /// The last runs, if there are any.
+    pub(super) fn runs(&mut self, rows: &[RunRow]) {
+        if !rows.is_empty() {
+            self.heading("Last runs");
+            self.text.push_str(&runs::render(rows, self.screen));
+        }
     }
 
     fn heading(&mut self, title: &str) {
@@ -71,7 +99,7 @@ impl Page<'_> {
         ));
     }
 
-    fn group(&mut self, title: &str, facts: &[(&'static str, String)]) {
+    pub(super) fn group(&mut self, title: &str, facts: &[(&'static str, String)]) {
         if facts.is_empty() {
             return;
         }
@@ -92,7 +120,8 @@ impl Page<'_> {
     }
 }
 
-type Facts = Vec<(&'static str, String)>;
+/// Labels and what there is to say.
+pub(super) type Facts = Vec<(&'static str, String)>;
 
 fn now(view: &DaemonView, screen: &Screen) -> Facts {
     let mut facts = Facts::new();
