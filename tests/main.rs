@@ -15,6 +15,7 @@ mod adoption;
 mod bad_input;
 mod chaos;
 mod checkers;
+mod events;
 mod gauges;
 mod guards;
 mod jobs;

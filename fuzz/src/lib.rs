@@ -26,6 +26,7 @@ mod log_watch;
 #[path = "../../crates/cli/src/logs/mod.rs"]
 mod logs;
 mod proc;
+mod progress;
 mod records;
 mod rpc;
 mod schedules;
@@ -72,6 +73,7 @@ pub const TARGETS: &[Target] = targets! {
     log_files, 2048, log_files::run, "rotated, packed, torn and growing log files of several units";
     log_round_trip, 2048, log_files::round_trip, "what the keeper writes and the client reads";
     log_watch, 1024, log_watch::run, "the pattern of a log probe, and the log it looks at";
+    progress, 4096, progress::run, "what agent programs say of their progress";
     http, 2048, http::run, "answers of HTTP servers to probes, and URLs";
     gauge, 1024, gauge::run, "answers of commands and servers to gauges";
     env_file, 1024, env_file::run, "env files and sd_notify messages";

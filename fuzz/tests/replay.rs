@@ -65,5 +65,5 @@ macro_rules! replays {
 
 replays! {
     fleet values rpc lines launch_spec keeper_says keeper_is_told exit_record log_records log_files
-    log_round_trip log_watch http gauge env_file proc schedules select texts watch core
+    log_round_trip log_watch progress http gauge env_file proc schedules select texts watch core
 }

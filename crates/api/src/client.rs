@@ -123,6 +123,8 @@ pub enum Notice {
     Transition(Transition),
     /// Notices were dropped because this client read too slowly: ask for the status anew.
     Lagged,
+    /// An event, as a CloudEvent in JSON, to one who follows them with `event.follow`.
+    Event(Value),
     /// Nothing was said within the limit.
     Quiet,
 }
@@ -236,6 +238,7 @@ impl Client {
                             why: e.to_string(),
                         });
                 }
+                protocol::NOTE_EVENT => return Ok(Notice::Event(notification.params)),
                 protocol::NOTE_LAGGED => return Ok(Notice::Lagged),
                 // A newer manager may say more than this client knows.
                 _ => {}

@@ -27,6 +27,8 @@
 //! | `pool.pause` | [`PauseParams`] | [`eud_core::io::Accepted`] |
 //! | `pool.resume` | [`PoolParams`] | [`eud_core::io::Accepted`] |
 //! | `events.subscribe` | – | [`Subscribed`], then `transition` notifications |
+//! | `event.emit` | [`EmitParams`] | array of [`eud_core::event::Receipt`], one for each event |
+//! | `event.follow` | [`FollowParams`] | [`Following`], then `event` notifications: CloudEvents |
 //!
 //! Parameters are an object, or absent when there are none to give. A manager that has ended closes
 //! the connection instead of answering.
@@ -57,6 +59,9 @@ pub const RUNS_DEFAULT: u32 = 20;
 
 /// Name of the notification that carries an [`eud_core::view::Transition`].
 pub const NOTE_TRANSITION: &str = "transition";
+
+/// Name of the notification that carries an event, as a CloudEvent in JSON.
+pub const NOTE_EVENT: &str = "event";
 
 /// Name of the last notification of a subscriber that reads too slowly; the connection is closed
 /// after it.
@@ -198,6 +203,38 @@ pub struct Shown {
     pub log: String,
     /// Last runs, newest first.
     pub runs: Vec<RunRow>,
+}
+
+/// Parameters of `event.emit`. All are published, or none.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct EmitParams {
+    /// CloudEvents 1.0 in JSON, at most [`eud_core::event::BATCH_MAX`]. `type` and `source` are
+    /// needed.
+    pub events: Vec<Value>,
+}
+
+/// Parameters of `event.follow`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FollowParams {
+    /// Events after this one; from now on when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub after: Option<u64>,
+    /// Patterns of types; all when empty.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub types: Vec<String>,
+    /// What they are about; anything when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub subject: Option<String>,
+}
+
+/// Answer to `event.follow`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Following {
+    /// Every event after this one that is wanted follows. A connection follows once; asked again,
+    /// it follows anew.
+    pub after: u64,
 }
 
 /// Answer to `events.subscribe`.

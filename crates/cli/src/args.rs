@@ -2,8 +2,10 @@
 //!
 //! Purpose: the one description from which parser, help, completions and the manual page are made.
 //! Invariants: `eud --help` fits a screen and names every command that is not hidden; every command
-//! has an example. `-f` is the fleet file everywhere but in `logs`, where it follows.
+//! has an example. `-f` is the fleet file everywhere but in `logs` and `events`, where it
+//! follows.
 
+mod events;
 mod task;
 
 use std::path::PathBuf;
@@ -14,6 +16,7 @@ use clap::{Arg, Args, ColorChoice, CommandFactory, Parser, Subcommand, ValueEnum
 
 use crate::render::time::parse_duration;
 
+pub(crate) use events::{EmitArgs, EventsArgs};
 pub(crate) use task::{
     ListArgs, PoolArgs, PoolCommand, SubmitArgs, TaskArgs, TaskCommand, TaskLogsArgs, WhichArgs,
 };
@@ -30,10 +33,13 @@ Run
   restart      stop and start them                  eud restart 'category:rag'
   trigger      run a job now                        eud trigger backup --wait
   kill         send a signal                        eud kill HUP nginx
+  emit         publish an event                     eud emit model.promoted v=7
   hold         stop them and keep them down         eud hold api -m 'key leaked'
   release      end a hold, or the pause of a job    eud release api
   reload       take over a changed fleet file       eud reload
   run          run a command once, under a keeper   eud run -- make dataset
+  task         queue work, see what becomes of it   eud task list
+  pool         list, pause and resume queues        eud pool pause agents
   upgrade      replace manager, keep daemons        eud upgrade
 Look
   status       is it well, and if not, why          eud status failing
@@ -44,9 +50,7 @@ Look
   graph        what needs what                      eud graph --format mermaid
   next         when jobs run next                   eud next backup -n 3
   gauges       sampled numbers, and what they pause eud gauges
-Queue
-  task         submit, list, show, wait, cancel …   eud task list
-  pool         list, pause and resume pools         eud pool pause agents
+  events       what happened, as it happens         eud events -f -t 'job.*'
 Set up
   init         write a first fleet file             eud init
   check        check the fleet file                 eud check
@@ -203,6 +207,20 @@ Examples: eud next
     /// Show gauges and gates: values, limits, who is paused
     #[command(after_help = "Example: eud gauges --json")]
     Gauges,
+    /// Publish an event
+    #[command(after_help = "\
+The event is on the disk when this returns.
+
+Examples: eud emit model.promoted model=llama v:=7
+          git diff --stat | eud emit review.asked --data '\"now\"'
+          eud emit --lines events.jsonl")]
+    Emit(EmitArgs),
+    /// Show what happened
+    #[command(after_help = "\
+Examples: eud events -t 'daemon.*' --since 1h
+          eud events -f --json
+          eud events --types")]
+    Events(EventsArgs),
     /// Submit tasks to pools, and see what becomes of them
     #[command(after_help = "Example: eud task submit --pool agents --prompt 'Fix the test' --wait")]
     Task(TaskArgs),
@@ -500,7 +518,7 @@ pub(crate) struct ManagerArgs {
     pub(crate) profile: Option<String>,
 }
 
-/// The parser with what derive cannot say: `-f FILE` after each command but `logs`.
+/// The parser with what derive cannot say: `-f FILE` after each command but `logs` and `events`.
 pub(crate) fn command() -> clap::Command {
     let file = Arg::new("fleet-file")
         .long("file")
@@ -524,7 +542,7 @@ fn names_of(command: &clap::Command) -> Vec<String> {
 
 /// With `-f` after it and after each command within it.
 fn with_file(command: clap::Command, file: &Arg) -> clap::Command {
-    let follows = command.get_name() == "logs";
+    let follows = matches!(command.get_name(), "logs" | "events");
     let inner = names_of(&command);
     let mut command = command.arg(match follows {
         true => file.clone(),

@@ -343,7 +343,7 @@ impl<'a> Wait<'a> {
                     }
                 }
                 Ok(Notice::Quiet) if changed => return Ok(true),
-                Ok(Notice::Quiet) => {}
+                Ok(Notice::Quiet | Notice::Event(_)) => {}
                 Ok(Notice::Lagged) | Err(ClientError::Closed { .. }) => {
                     // Too slow a reader is cut off: begin again. If the manager has ended, that
                     // fails.

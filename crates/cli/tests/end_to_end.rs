@@ -6,6 +6,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+#[path = "end_to_end/events.rs"]
+mod events;
 #[path = "end_to_end/jobs.rs"]
 mod jobs;
 

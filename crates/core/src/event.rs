@@ -8,12 +8,13 @@
 pub mod catalogue;
 mod check;
 mod glob;
+mod parse;
 
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use sha2::{Digest, Sha256};
+use sha2::{Digest as _, Sha256};
 
 use crate::record::WallMs;
 use crate::words;
@@ -23,6 +24,9 @@ pub use glob::{matches, parse as parse_glob};
 
 /// Identity of an event in its state directory; counts from 1.
 pub type Seq = u64;
+
+/// Half of a SHA-256.
+pub type Digest = [u8; 16];
 
 /// Longest `type`, `source`, `subject` and `id`, in bytes.
 pub const NAME_BYTES_MAX: usize = 256;
@@ -40,8 +44,21 @@ pub const KNOWN_MAX: usize = 100_000;
 /// Sources that begin like this, and types that begin like these, are the manager's own.
 pub const OWN_SOURCE: &str = "eud/";
 /// See [`OWN_SOURCE`].
-pub const OWN_TYPES: [&str; 9] = [
-    "daemon.", "job.", "gauge.", "gate.", "guard.", "watch.", "manager.", "task.", "pool.",
+pub const OWN_TYPES: [&str; 14] = [
+    "daemon.",
+    "job.",
+    "gauge.",
+    "gate.",
+    "guard.",
+    "watch.",
+    "manager.",
+    "task.",
+    "pool.",
+    "rule.",
+    "approval.",
+    "subscription.",
+    "channel.",
+    "node.",
 ];
 
 /// A stored event.
@@ -101,7 +118,7 @@ impl Event {
 
     /// Digest of what an event says, by which repetitions are known: source, type, subject and
     /// payload.
-    pub fn content(&self) -> [u8; 16] {
+    pub fn content(&self) -> Digest {
         let subject = self.subject.as_deref().unwrap_or("");
         let data = self.data.to_string();
         digest(&[&self.source, &self.kind, subject, &data])
@@ -109,12 +126,12 @@ impl Event {
 }
 
 /// Digest of the pair that names an event.
-pub fn identity(source: &str, id: &str) -> [u8; 16] {
+pub fn identity(source: &str, id: &str) -> Digest {
     digest(&[source, id])
 }
 
 /// The first half of SHA-256, over texts that cannot run into one another.
-fn digest(texts: &[&str]) -> [u8; 16] {
+fn digest(texts: &[&str]) -> Digest {
     let mut hasher = Sha256::new();
     for text in texts {
         hasher.update((text.len() as u64).to_le_bytes());
@@ -152,8 +169,9 @@ pub struct NewEvent {
 pub struct Receipt {
     /// Its place in the order of all events; of the first one, for a duplicate.
     pub seq: Seq,
-    /// Its id; of the first one, for a duplicate.
-    pub id: String,
+    /// Its id. Absent for a duplicate by content, whose first one may have another.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub id: Option<String>,
     /// An event with this `source` and `id`, or this content, was known already; nothing was
     /// stored.
     pub duplicate: bool,

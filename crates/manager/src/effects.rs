@@ -11,6 +11,7 @@ use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use eud_core::Core;
+use eud_core::event::Seq;
 use eud_core::fleet::{Daemon, Fleet, Guard, Probe, Source, Unit, daemon_of, task_of};
 use eud_core::happened::Happened;
 use eud_core::io::{Accepted, Command, Effect, Input, Persist, Reply, RunEvent, Ticket, Which};
@@ -18,7 +19,7 @@ use eud_core::record::{Fire, Generation, RunId};
 use eud_core::view::Transition;
 use eud_store::Store;
 use eud_sys::signal::Signal;
-use tokio::sync::{Notify, broadcast, mpsc, oneshot};
+use tokio::sync::{Notify, broadcast, mpsc, oneshot, watch};
 
 use crate::context::Context;
 use crate::error::CommandError;
@@ -60,6 +61,9 @@ pub(crate) struct Hands {
     runtime: tokio::runtime::Handle,
     /// How many runs the present batch starts.
     pub(crate) launches: usize,
+    /// The newest event that was recorded, and the newest that is surely on the disk.
+    newest: Seq,
+    durable: watch::Sender<Seq>,
     watches: Watches,
     sampler: Sampler,
     measurer: Measurer,
@@ -74,7 +78,9 @@ impl Hands {
         launcher: Launcher,
         transitions: broadcast::Sender<Transition>,
         observer: Option<Observer>,
+        durable: watch::Sender<Seq>,
     ) -> Self {
+        let newest = *durable.borrow();
         let watches = Watches::new(
             context.layout.clone(),
             context.inputs.clone(),
@@ -89,6 +95,8 @@ impl Hands {
             changed: Arc::new(Notify::new()),
             runtime: tokio::runtime::Handle::current(),
             launches: 0,
+            newest,
+            durable,
             sampler: Sampler::default(),
             measurer: Measurer::default(),
             runs: BTreeMap::new(),
@@ -137,6 +145,13 @@ impl Hands {
             link.watch_progress(from);
         }
         self.runtime.spawn(link.follow(adopted.line, adopted.hello));
+    }
+
+    /// Everything recorded is on the disk: those who follow events may see them.
+    pub(crate) fn tell_followers(&self) {
+        let newest = self.newest;
+        self.durable
+            .send_if_modified(|told| std::mem::replace(told, newest) != newest);
     }
 
     /// What the present run of a unit was started with.
@@ -234,8 +249,9 @@ impl Hands {
                 self.watches.drop_batches(&daemon, batches);
             }
             Effect::Sample { .. } | Effect::Measure { .. } => self.observe(core, effect),
+            Effect::Stored(event) => self.newest = event.seq,
             Effect::Task(effect) => self.task_effect(effect),
-            Effect::Bus(_) | Effect::Stored(_) => {}
+            Effect::Bus(_) => {}
             Effect::Happened(happened) => self.happened(&happened),
             Effect::Reply { ticket, reply } => self.reply(ticket, reply),
             Effect::Transition(transition) => self.transition(transition),

@@ -193,8 +193,9 @@ impl Engine {
     /// somebody waits for will have to write it.
     fn sync(&mut self) {
         self.sync_at = None;
-        if let Err(error) = self.store.sync() {
-            self.cannot_record(&error.to_string());
+        match self.store.sync() {
+            Ok(()) => self.hands.tell_followers(),
+            Err(error) => self.cannot_record(&error.to_string()),
         }
     }
 
@@ -213,6 +214,9 @@ impl Engine {
         let mut exit = false;
         for effect in std::mem::take(&mut self.out) {
             exit |= self.hands.perform(&self.core, &self.store, effect);
+        }
+        if !self.store.is_unsynced() {
+            self.hands.tell_followers();
         }
         self.sync_at = match self.sync_at {
             _ if !self.store.is_unsynced() => None,
@@ -354,6 +358,7 @@ impl Engine {
             Request::Hold(terms, reason) => Command::Hold(units(terms)?, reason),
             Request::Release(terms) => Command::Release(units(terms)?),
             Request::Trigger(terms) => Command::Trigger(units(terms)?),
+            Request::Emit(events) => Command::Emit(events),
             Request::Task(command) => Command::Task(command),
             Request::Shutdown { keep_daemons } => Command::Shutdown { keep_daemons },
         })

@@ -5,13 +5,15 @@
 use std::io;
 use std::path::Path;
 
+use eud_core::fleet::ProgressFrom;
 use eud_core::io::Notify;
-use eud_core::record::ExitRecord;
+use eud_core::record::{ExitRecord, TaskProgress};
 
 use crate::exit_file::{self, ExitFile, RunKey};
 use crate::layout::Layout;
-use crate::log_follow::{Looked, Mark};
+use crate::log_follow::{Looked, Mark, OutputLine};
 use crate::log_watch::LogWatch;
+use crate::progress::Tally;
 use crate::watch::{known_again, records_again};
 use crate::wire::{self, Asked, Said};
 use crate::{gauge, launch, notify, probe};
@@ -153,4 +155,24 @@ pub fn log_matches(layout: &Layout, unit: &str, pattern: &str) -> io::Result<boo
             Looked::More => {}
         }
     }
+}
+
+/// What output says of a task's progress: with each line or, with `is_json`, with those that
+/// are JSON objects.
+pub fn progress(output: &[u8], is_json: bool) -> TaskProgress {
+    let from = if is_json {
+        ProgressFrom::Json
+    } else {
+        ProgressFrom::Output
+    };
+    let mut tally = Tally::default();
+    for text in output.split(|byte| *byte == b'\n') {
+        let line = OutputLine {
+            time: "2026-11-23T14:02:11.000000001Z",
+            text,
+            is_cut: false,
+        };
+        tally.line(from, line);
+    }
+    tally.progress().clone()
 }

@@ -6,15 +6,17 @@
 
 use std::path::PathBuf;
 
+use eud_core::event::{NewEvent, Seq};
 use eud_core::fleet::{Daemon, Fleet, Unit};
 use eud_core::io::{Accepted, TaskCommand};
 use eud_core::record::{RunId, RunRow, TaskId, TaskRow, TaskSpec};
 use eud_core::view::{DaemonView, Explanation, PoolView, Status, Transition};
-use eud_store::TaskFilter;
-use tokio::sync::{broadcast, mpsc, oneshot};
+use eud_store::{EventFilter, TaskFilter};
+use tokio::sync::{broadcast, mpsc, oneshot, watch};
 
 use crate::error::CommandError;
 use crate::fleet_file;
+use crate::follow::Follower;
 use crate::layout::Layout;
 use crate::problems::{Problems, Subject};
 
@@ -43,6 +45,8 @@ pub enum Request {
     Release(Vec<String>),
     /// Fire jobs now.
     Trigger(Vec<String>),
+    /// Publish events, all or none.
+    Emit(Vec<NewEvent>),
     /// Something about tasks.
     Task(TaskCommand),
     /// End the manager.
@@ -115,6 +119,7 @@ pub struct Handle {
     pub(crate) transitions: broadcast::Sender<Transition>,
     pub(crate) info: std::sync::Arc<Info>,
     pub(crate) problems: Problems,
+    pub(crate) durable: watch::Receiver<Seq>,
 }
 
 impl Handle {
@@ -227,6 +232,18 @@ impl Handle {
     /// Every transition from now on. A receiver that falls behind is told how many it missed.
     pub fn subscribe(&self) -> broadcast::Receiver<Transition> {
         self.transitions.subscribe()
+    }
+
+    /// Tells of events as they reach the disk, from the one after `after` on, or from now on.
+    ///
+    /// # Errors
+    /// When the journal cannot be read.
+    pub fn follow(
+        &self,
+        filter: EventFilter,
+        after: Option<Seq>,
+    ) -> Result<Follower, CommandError> {
+        Follower::new(&self.info.layout, self.durable.clone(), filter, after)
     }
 
     /// What does not change.

@@ -20,6 +20,7 @@ mod error;
 mod exit_file;
 mod files;
 mod fleet_file;
+mod follow;
 #[doc(hidden)]
 pub mod fuzz;
 mod gauge;
@@ -51,7 +52,8 @@ pub use diary::{FILE_BYTES_MAX as MANAGER_LOG_BYTES_MAX, FILES_KEPT as MANAGER_L
 pub use effects::Observer;
 pub use engine::{ASKS_MAX, ExitOutcome, INPUTS_MAX};
 pub use error::{CommandError, ManagerError};
-pub use eud_store::TaskFilter;
+pub use eud_store::{EventFilter, TaskFilter};
+pub use follow::{FOLLOW_PAGE_MAX, Follower};
 pub use gauge::{GAUGE_ENTRIES_MAX, GAUGE_JSON_BYTES_MAX, SAMPLES_MAX};
 pub use handle::{Handle, Info, Request, Shown};
 pub use history::RUN_FOLDERS_KEPT;

@@ -14,7 +14,7 @@ use eud_core::io::{Accepted, Command, Input};
 use eud_store::Store;
 use eud_sys::rlimit::{self, Limit};
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::{broadcast, mpsc, oneshot};
+use tokio::sync::{broadcast, mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 
 use crate::clock;
@@ -110,12 +110,14 @@ impl Manager {
         let (inputs, inputs_out) = mpsc::channel(INPUTS_MAX);
         let (asks, asks_out) = mpsc::channel(ASKS_MAX);
         let (transitions, _) = broadcast::channel(SUBSCRIBER_LAG_MAX);
+        let (durable, durable_out) = watch::channel(findings.recovery.bus.last_seq);
         let info = Arc::new(info_of(&options, &layout, started.wall_ms));
         let handle = Handle {
             asks,
             transitions: transitions.clone(),
             info: Arc::clone(&info),
             problems: problems.clone(),
+            durable: durable_out,
         };
         let context = Arc::new(context(layout, &diary, inputs, keeper, &problems)?);
         let launcher = Launcher::start(Arc::clone(&context)).map_err(system("start a thread"))?;
@@ -124,6 +126,7 @@ impl Manager {
             launcher,
             transitions,
             options.observer,
+            durable,
         );
         let mut engine = Engine {
             core: Core::new(seed().map_err(system("get random numbers"))?),
@@ -139,11 +142,7 @@ impl Manager {
             fleet: None,
             outcome: ExitOutcome::default(),
         };
-        let compressed = fleet.daemons.values().filter(|daemon| daemon.log.compress);
-        let left = Left {
-            unpacked: compressed.flat_map(Daemon::units).collect(),
-            forgotten: std::mem::take(&mut findings.forgotten),
-        };
+        let left = Left::of(&fleet, &mut findings);
         let up = begin(&mut engine, fleet, findings, options.profile);
         let changed = Arc::clone(&engine.hands.changed);
         let mut tasks = JoinSet::new();
@@ -376,6 +375,17 @@ struct Left {
     unpacked: Vec<Unit>,
     /// Units of tasks that are not kept any longer.
     forgotten: Vec<Unit>,
+}
+
+impl Left {
+    fn of(fleet: &Fleet, findings: &mut Findings) -> Self {
+        let packs = |daemon: &&Daemon| daemon.log.compress;
+        let unpacked = fleet.daemons.values().filter(packs);
+        Self {
+            unpacked: unpacked.flat_map(Daemon::units).collect(),
+            forgotten: std::mem::take(&mut findings.forgotten),
+        }
+    }
 }
 
 /// Removes folders of old runs when a unit has ended, and does what earlier managers left to be

@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use eud_core::fleet::{Daemon, Fleet, Unit, daemon_of, task_of};
-use eud_core::io::{BusRecovery, Fate, Persist, RecoveredRun, Recovery, TaskRecovery};
+use eud_core::io::{Fate, Persist, RecoveredRun, Recovery, TaskRecovery};
 use eud_core::record::{Desired, ExitRecord, Generation, Intent, TaskId, WallMs};
 use eud_store::{Journal, Store};
 use tokio::task::JoinSet;
@@ -137,7 +137,7 @@ pub(crate) async fn look(layout: &Layout, store: &Store) -> Result<Findings, Man
             gates: journal.gates,
             // Without it, a job that runs after each boot does not run after this one.
             boot_id: eud_sys::process::boot_id().unwrap_or_default(),
-            bus: BusRecovery::default(),
+            bus: journal.bus,
             tasks: journal.tasks,
         },
         forgotten,

@@ -5,7 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use eud_core::event::{Event, OWN_SOURCE, Seq};
+use eud_core::event::{Event, OWN_SOURCE, Seq, identity};
 use eud_core::io::{BusPersist, BusRecovery, Known};
 use eud_core::record::{DeadLetterRow, DeliveryRow, SubscriptionRow, WallMs};
 
@@ -42,7 +42,7 @@ impl BusJournal {
     /// Records one item; gives what takes it back.
     pub(crate) fn apply(&mut self, item: &BusPersist) -> Vec<BusUndo> {
         let undo = match item {
-            BusPersist::Event(event) => {
+            BusPersist::Event { event, .. } => {
                 let old = self.events.insert(event.seq, Arc::clone(event));
                 BusUndo::Event(event.seq, old)
             }
@@ -120,8 +120,7 @@ impl BusJournal {
             .filter(|event| !event.source.starts_with(OWN_SOURCE));
         let known = |event: &Arc<Event>| Known {
             seq: event.seq,
-            source: event.source.clone(),
-            id: event.id.clone(),
+            identity: identity(&event.source, &event.id),
             content: Some(event.content()),
             stored_ms: event.stored_ms,
         };

@@ -28,6 +28,7 @@ pub(crate) fn random(dice: &mut Dice) -> Fleet {
         ..Fleet::default()
     };
     crate::gauges::declare(dice, &mut fleet);
+    crate::publish::declare(dice, &mut fleet);
     fleet
 }
 

@@ -15,6 +15,8 @@ mod events;
 mod fleet;
 mod gauges;
 mod jobs;
+mod mischief;
+mod publish;
 mod reference;
 mod run;
 mod shell;

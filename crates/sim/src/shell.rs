@@ -14,6 +14,7 @@ use eud_core::view::State;
 
 use crate::check::{Checker, Told};
 use crate::jobs::JobChecker;
+use crate::publish::EventChecker;
 use crate::run::{Event, History};
 use crate::world::{Keeper, SimRun};
 
@@ -141,6 +142,7 @@ impl History {
     }
 
     fn commit(&mut self, persists: &[Effect]) -> Result<(), String> {
+        EventChecker::recorded(&self.world, persists)?;
         for effect in persists {
             let Effect::Persist(item) = effect else {
                 continue;
@@ -337,6 +339,9 @@ impl History {
     /// The operator reads the answer: from now on it binds.
     fn answered(&mut self, reply: Reply) -> Result<(), String> {
         let command = self.pending.take();
+        if let Some(Command::Emit(events)) = &command {
+            return self.published(events, &reply);
+        }
         if let (Reply::Accepted(_), Some(command)) = (reply, command) {
             match &command {
                 Command::Restart(_) | Command::Shutdown { .. } => self.jobs.forgive_all(),
@@ -412,6 +417,7 @@ impl History {
         };
         if self.defect.is_none() {
             self.jobs.none_lost(&self.fleet, &self.world)?;
+            self.events.none_lost(&self.fleet, &self.world)?;
         }
         self.checker.told.clear();
         self.core = Some(core);

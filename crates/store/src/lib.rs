@@ -9,6 +9,7 @@
 //! newer program is refused, never repaired, moved or deleted.
 //! Deliberately absent: any decision, any clock, logs, and more than one writer.
 
+mod bus;
 mod create;
 mod error;
 mod read;
@@ -19,6 +20,7 @@ use std::path::{Path, PathBuf};
 
 use rusqlite::{Connection, OpenFlags};
 
+pub use bus::{EventFilter, Page};
 pub use error::{Result, StoreError};
 pub use read::{Journal, TaskCounts, TaskFilter};
 

@@ -5,12 +5,13 @@ mod task;
 use std::path::Path;
 
 use eud_core::fleet::Fleet;
-use eud_core::io::TaskRecovery;
+use eud_core::io::{BusRecovery, TaskRecovery};
 use eud_core::record::{Book, GateRow, Generation, Intent, Ledger, RunRow};
 use rusqlite::{Connection, OptionalExtension, Row};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use crate::bus;
 pub use task::{TaskCounts, TaskFilter};
 
 use crate::error::{Result, StoreError};
@@ -43,6 +44,8 @@ pub struct Journal {
     pub books: Vec<Book>,
     /// Durable memory of gates.
     pub gates: Vec<GateRow>,
+    /// Durable memory of events.
+    pub bus: BusRecovery,
     /// Durable memory of tasks.
     pub tasks: TaskRecovery,
 }
@@ -121,7 +124,7 @@ impl Reader {
 }
 
 /// A value that does not decode is damage too.
-fn unreadable(path: &Path, source: rusqlite::Error) -> StoreError {
+pub(crate) fn unreadable(path: &Path, source: rusqlite::Error) -> StoreError {
     match source {
         rusqlite::Error::FromSqlConversionFailure(..)
         | rusqlite::Error::IntegralValueOutOfRange(..)
@@ -177,6 +180,7 @@ fn journal(conn: &Connection) -> rusqlite::Result<Journal> {
                 reason: row.get(2)?,
             })
         })?,
+        bus: bus::recovery(conn)?,
         tasks: task::recovery(conn)?,
     })
 }
@@ -195,14 +199,14 @@ fn runs(conn: &Connection, unit: &str, limit: u32) -> rusqlite::Result<Vec<RunRo
     rows.collect()
 }
 
-fn meta(conn: &Connection, key: &str) -> rusqlite::Result<Option<String>> {
+pub(crate) fn meta(conn: &Connection, key: &str) -> rusqlite::Result<Option<String>> {
     conn.query_row("select value from meta where key = ?1", [key], |row| {
         row.get(0)
     })
     .optional()
 }
 
-fn collect<T>(
+pub(crate) fn collect<T>(
     conn: &Connection,
     sql: &str,
     read: fn(&Row<'_>) -> rusqlite::Result<T>,
@@ -250,7 +254,7 @@ fn run_row(row: &Row<'_>) -> rusqlite::Result<RunRow> {
     })
 }
 
-fn decode<T: DeserializeOwned>(column: usize, text: &str) -> rusqlite::Result<T> {
+pub(crate) fn decode<T: DeserializeOwned>(column: usize, text: &str) -> rusqlite::Result<T> {
     serde_json::from_str(text).map_err(|source| undecodable(column, source))
 }
 
@@ -263,7 +267,7 @@ fn decode_number(text: &str) -> rusqlite::Result<Generation> {
     text.parse().map_err(|source| undecodable(0, source))
 }
 
-fn undecodable(
+pub(crate) fn undecodable(
     column: usize,
     source: impl std::error::Error + Send + Sync + 'static,
 ) -> rusqlite::Error {

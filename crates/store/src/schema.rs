@@ -64,6 +64,42 @@ const STEPS: &[&str] = &[
         reason    text
     ) strict, without rowid;
 ",
+    "
+    create table events (
+        seq        integer primary key,
+        id         text not null,
+        source     text not null,
+        type       text not null,
+        subject    text,
+        time_ms    integer not null,
+        stored_ms  integer not null,
+        data       text,                    -- JSON; null: none
+        dataschema text,
+        extensions text,                    -- JSON object of texts; null: none
+        content    blob                     -- digest, if repetitions are to be known
+    ) strict;
+
+    create table subscriptions (
+        name text primary key,
+        row  text not null                  -- what is remembered of it, as JSON
+    ) strict, without rowid;
+
+    create table deliveries (               -- those that are not over
+        outlet text not null,
+        seq    integer not null,
+        number integer not null,
+        row    text not null,
+        primary key (outlet, seq, number)
+    ) strict, without rowid;
+    create index deliveries_by_event on deliveries (seq);
+
+    create table dead_letters (
+        id  integer primary key,
+        seq integer not null,
+        row text not null
+    ) strict;
+    create index dead_letters_by_event on dead_letters (seq);
+",
     TASKS,
 ];
 

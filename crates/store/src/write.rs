@@ -7,6 +7,7 @@ use eud_core::io::Persist;
 use eud_core::record::{ExitClass, ExitRecord, GateRow, Intent, Ledger, RunRow};
 use rusqlite::{Transaction, params};
 
+use crate::bus;
 use crate::create::companion;
 use crate::error::{Result, StoreError};
 use crate::read::{META_FLEET, META_GENERATION, META_PROFILE, word};
@@ -160,8 +161,8 @@ impl Store {
                     tx.prepare_cached("delete from gates where gate = ?1")?
                         .execute([gate])?;
                 }
+                Persist::Bus(item) => bus::put(&tx, item)?,
                 Persist::Task(persist) => task::put(&tx, persist)?,
-                Persist::Bus(_) => {}
             }
         }
         if let Some(fleet) = fleet {
@@ -195,7 +196,7 @@ fn is_worth_the_disk(item: &Persist) -> bool {
     !matches!(item, Persist::RunStarted { .. })
 }
 
-fn put_meta(tx: &Transaction<'_>, key: &str, value: &str) -> rusqlite::Result<()> {
+pub(crate) fn put_meta(tx: &Transaction<'_>, key: &str, value: &str) -> rusqlite::Result<()> {
     tx.prepare_cached(
         "insert into meta (key, value) values (?1, ?2)
          on conflict (key) do update set value = excluded.value",
@@ -307,7 +308,7 @@ fn put_end(
     Ok(())
 }
 
-fn json<T: serde::Serialize>(value: &T) -> rusqlite::Result<String> {
+pub(crate) fn json<T: serde::Serialize>(value: &T) -> rusqlite::Result<String> {
     serde_json::to_string(value)
         .map_err(|source| rusqlite::Error::ToSqlConversionFailure(Box::new(source)))
 }

@@ -5,12 +5,14 @@
 
 use std::io;
 use std::os::fd::AsFd;
+use std::sync::Arc;
 use std::time::Duration;
 
+use eud_core::event::Event;
 use eud_core::view::Transition;
-use eud_manager::Handle;
 use eud_manager::lines::{Line, Lines};
-use serde_json::json;
+use eud_manager::{Follower, Handle};
+use serde_json::{Value, json};
 use tokio::io::AsyncWriteExt;
 use tokio::net::UnixStream;
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
@@ -19,10 +21,12 @@ use tokio::sync::broadcast::error::{RecvError, TryRecvError};
 use tokio::sync::watch;
 use tokio::time::timeout;
 
-use crate::protocol::{LINE_BYTES_MAX, NOTE_LAGGED, NOTE_TRANSITION, code};
+use crate::protocol::{
+    FollowParams, Following, LINE_BYTES_MAX, NOTE_EVENT, NOTE_LAGGED, NOTE_TRANSITION, code,
+};
 use crate::server::methods::{Asked, Failure};
 use crate::server::rpc::{self, Call, Incoming};
-use crate::server::{CONNECTIONS_MAX, WRITE_LIMIT_MS, methods};
+use crate::server::{CONNECTIONS_MAX, WRITE_LIMIT_MS, events, methods};
 
 /// How long the rest of a line that is too long is read on, so that the client gets to see why.
 const DRAIN: Duration = Duration::from_secs(1);
@@ -31,6 +35,7 @@ struct Connection {
     handle: Handle,
     writer: OwnedWriteHalf,
     subscription: Option<Receiver<Transition>>,
+    follower: Option<Follower>,
 }
 
 /// Talks until the client goes, or the manager ends.
@@ -45,11 +50,13 @@ pub(super) async fn converse(
         handle,
         writer,
         subscription: None,
+        follower: None,
     };
     loop {
         let going_on = tokio::select! {
             line = lines.next() => connection.on_line(line).await,
             told = next(&mut connection.subscription) => connection.on_transition(told).await,
+            events = followed(&mut connection.follower) => connection.on_events(events).await,
             () = over(&mut ending) => {
                 connection.drain_subscription().await;
                 return;
@@ -94,6 +101,14 @@ async fn next(subscription: &mut Option<Receiver<Transition>>) -> Result<Transit
     }
 }
 
+/// For ever, when nothing is followed.
+async fn followed(follower: &mut Option<Follower>) -> io::Result<Vec<Arc<Event>>> {
+    match follower {
+        Some(follower) => follower.next().await,
+        None => std::future::pending().await,
+    }
+}
+
 impl Connection {
     /// False when the connection is over.
     async fn on_line(&mut self, line: io::Result<Line>) -> io::Result<bool> {
@@ -115,9 +130,12 @@ impl Connection {
             }
             // A client that closed its half may still listen.
             Line::End(_) => {
-                while let Some(subscription) = &mut self.subscription {
-                    let told = subscription.recv().await;
-                    if !self.on_transition(told).await? {
+                while self.subscription.is_some() || self.follower.is_some() {
+                    let going_on = tokio::select! {
+                        told = next(&mut self.subscription) => self.on_transition(told).await?,
+                        events = followed(&mut self.follower) => self.on_events(events).await?,
+                    };
+                    if !going_on {
                         break;
                     }
                 }
@@ -159,7 +177,11 @@ impl Connection {
                     self.subscription
                         .get_or_insert_with(|| self.handle.subscribe());
                 }
-                match methods::carry_out(&self.handle, asked).await {
+                let outcome = match asked {
+                    Asked::Follow(params) => self.follow(params),
+                    asked => methods::carry_out(&self.handle, asked).await,
+                };
+                match outcome {
                     Ok(value) => Ok(value),
                     Err(Failure::Error(error)) => Err(error),
                     Err(Failure::Ended) => return Err(io::ErrorKind::BrokenPipe.into()),
@@ -168,6 +190,26 @@ impl Connection {
             Err(error) => Err(error),
         };
         Ok(id.map(|id| rpc::answer(&id, &result)))
+    }
+
+    fn follow(&mut self, params: FollowParams) -> Result<Value, Failure> {
+        let follower = events::follow(&self.handle, params)?;
+        let after = follower.after();
+        self.follower = Some(follower);
+        Ok(json!(Following { after }))
+    }
+
+    /// False when the connection is over.
+    async fn on_events(&mut self, events: io::Result<Vec<Arc<Event>>>) -> io::Result<bool> {
+        let mut lines = String::new();
+        for event in events? {
+            if !lines.is_empty() {
+                lines.push('\n');
+            }
+            lines.push_str(&rpc::notification(NOTE_EVENT, event.to_cloudevent()));
+        }
+        self.write(lines).await?;
+        Ok(true)
     }
 
     /// False when the connection is over.
@@ -189,6 +231,14 @@ impl Connection {
 
     /// Delivers what is waiting when the manager ends.
     async fn drain_subscription(&mut self) {
+        if let Some(mut follower) = self.follower.take() {
+            // Ends with an error, once everything is told.
+            while let Ok(events) = follower.next().await {
+                if self.on_events(Ok(events)).await.is_err() {
+                    return;
+                }
+            }
+        }
         let Some(mut subscription) = self.subscription.take() else {
             return;
         };

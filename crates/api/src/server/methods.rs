@@ -3,6 +3,7 @@
 //! Invariants: parameters are checked before anything is asked of the manager; every error of the
 //! manager has its code, but for its end, which is no answer: the connection is closed.
 
+use eud_core::event::NewEvent;
 use eud_core::record::TaskId;
 use eud_core::words::rfc3339;
 use eud_manager::{CommandError, Handle, Request, TaskFilter};
@@ -11,11 +12,11 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use crate::protocol::{
-    FleetInvalid, HoldParams, Info, NameParams, NamesParams, Pong, RUNS_DEFAULT, RpcError,
-    RunsParams, Shown, ShutdownParams, SignalParams, Subscribed, UnknownSelector, UpParams,
-    VERSION, code,
+    FleetInvalid, FollowParams, HoldParams, Info, NameParams, NamesParams, Pong, RUNS_DEFAULT,
+    RpcError, RunsParams, Shown, ShutdownParams, SignalParams, Subscribed, UnknownSelector,
+    UpParams, VERSION, code,
 };
-use crate::server::{rpc, tasks};
+use crate::server::{events, rpc, tasks};
 
 /// Most runs that are given at once.
 const RUNS_MAX: u32 = 1_000;
@@ -50,6 +51,8 @@ pub(super) enum Asked {
     Show(String),
     Runs(RunsParams),
     Why(String),
+    Emit(Vec<NewEvent>),
+    Follow(FollowParams),
     Pools,
     Tasks(TaskFilter),
     Task(TaskId),
@@ -66,6 +69,12 @@ pub(super) fn understand(method: &str, params: Value) -> Result<Asked, RpcError>
         "fleet.status" => none(params, Asked::Status)?,
         "fleet.reload" => none(params, Asked::Reload)?,
         "events.subscribe" => none(params, Asked::Subscribe)?,
+        "event.emit" => Asked::Emit(events::read(read(params)?)?),
+        "event.follow" => {
+            let params: FollowParams = read(params)?;
+            events::check(&params)?;
+            Asked::Follow(params)
+        }
         "daemon.show" => Asked::Show(read::<NameParams>(params)?.name),
         "daemon.runs" => Asked::Runs(read(params)?),
         "daemon.why" => Asked::Why(read::<NameParams>(params)?.name),
@@ -128,6 +137,9 @@ pub(super) async fn carry_out(handle: &Handle, asked: Asked) -> Outcome {
             encode(&handle.runs(&name, limit).await.map_err(failed)?)
         }
         Asked::Why(name) => encode(&handle.why(&name).await.map_err(failed)?),
+        Asked::Emit(events) => events::emit(handle, events).await,
+        // The connection's.
+        Asked::Follow(_) => Err(rpc::error(code::INTERNAL, "only a connection follows").into()),
         Asked::Pools => tasks::pools(handle).await,
         Asked::Tasks(filter) => tasks::list(handle, filter).await,
         Asked::Task(id) => tasks::show(handle, id).await,

@@ -10,6 +10,7 @@
 //! Deliberately absent: decisions, and any knowledge of files but the socket.
 
 mod connection;
+mod events;
 #[doc(hidden)]
 pub mod fuzz;
 mod methods;

@@ -101,7 +101,7 @@ impl World {
             .spawn()
             .expect("the examples of this crate are built");
         let deadline = Instant::now() + PATIENCE;
-        while self.try_connect().is_none() {
+        while !self.answers() {
             assert!(
                 child.try_wait().unwrap().is_none(),
                 "the manager ended at once"
@@ -152,6 +152,20 @@ impl World {
             assert!(Instant::now() < deadline, "the manager does not end");
             std::thread::sleep(Duration::from_millis(5));
         }
+    }
+
+    /// A connection proves nothing: a keeper that the manager before was about to start holds its
+    /// socket for a moment longer.
+    fn answers(&self) -> bool {
+        let Some(stream) = self.try_connect() else {
+            return false;
+        };
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        let mut reader = BufReader::new(stream);
+        let ping = b"{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"ping\"}\n";
+        let mut answer = String::new();
+        reader.get_mut().write_all(ping).is_ok()
+            && reader.read_line(&mut answer).is_ok_and(|bytes| bytes > 0)
     }
 
     fn try_connect(&self) -> Option<UnixStream> {
@@ -263,11 +277,8 @@ impl Drop for World {
             let _ = manager.wait();
         }
         // A failed test must not leave its daemons behind.
-        for unit in fs::read_dir(self.state.join("daemons"))
-            .into_iter()
-            .flatten()
-            .flatten()
-        {
+        let units = ["daemons", "tasks"].map(|all| fs::read_dir(self.state.join(all)));
+        for unit in units.into_iter().flatten().flatten().flatten() {
             for run in fs::read_dir(unit.path().join("runs"))
                 .into_iter()
                 .flatten()

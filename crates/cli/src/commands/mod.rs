@@ -5,6 +5,8 @@
 mod change;
 mod check;
 mod down;
+mod emit;
+mod events;
 mod gauges;
 mod graph;
 mod init;
@@ -48,6 +50,8 @@ pub(crate) fn dispatch(context: &Context, command: Command) -> Result<u8, Error>
         Command::Release(args) => change::release(context, &args),
         Command::Trigger(args) => trigger::run(context, &args),
         Command::Gauges => gauges::run(context),
+        Command::Emit(args) => emit::run(context, &args),
+        Command::Events(args) => events::run(context, &args),
         Command::Logs(args) if args.manager => manager_log::run(context, &args).map(ok),
         Command::Logs(args) => logs::run(context, &args).map(ok),
         Command::Runs(args) => runs::run(context, &args).map(ok),

@@ -148,6 +148,8 @@ fn watch_one(context: &Context, args: &StatusArgs, first: &mut bool) -> Result<(
             match notices.notice(left)? {
                 Notice::Quiet => break,
                 Notice::Lagged => return Ok(()),
+                // Not asked for.
+                Notice::Event(_) => {}
                 Notice::Transition(_) => until = until.min(drawn + REDRAW_APART),
             }
         }

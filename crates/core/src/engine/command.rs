@@ -21,6 +21,8 @@ impl Core {
     ) {
         let done = match command {
             Command::Shutdown { keep_daemons } => Ok(self.shut_down(keep_daemons, now, out)),
+            // A daemon that ends may have something to say.
+            Command::Emit(events) => self.emit(events, now, out).map(|done| (done, false)),
             _ if self.shutting_down => Err(Refusal::ShuttingDown),
             Command::Up { profile } => self.up(profile, now, out),
             Command::Start(units) => self.start(&units, now, out),
@@ -30,7 +32,6 @@ impl Core {
             Command::Hold(units, reason) => self.hold(&units, &reason, now, out),
             Command::Release(units) => self.release(&units, now, out),
             Command::Trigger(units) => self.trigger(&units, now, out),
-            Command::Emit(events) => self.emit(events, now, out).map(|done| (done, false)),
             Command::Bus(command) => self
                 .on_bus_command(command, now, out)
                 .map(|done| (done, false)),
@@ -57,6 +58,8 @@ impl Core {
         now: Now,
         out: &mut Vec<Effect>,
     ) -> (Accepted, bool) {
+        let data = serde_json::json!({ "keep_daemons": keep_daemons });
+        self.announce("manager.stopping", data, now, out);
         let mut accepted = Accepted::default();
         let running = self
             .slots

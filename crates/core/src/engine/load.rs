@@ -58,6 +58,13 @@ impl Core {
         }
         self.dirty.extend(self.slots.keys().cloned());
         if let Some(ticket) = ticket {
+            let restarted = accepted.restarted.iter().map(|(unit, _)| unit);
+            let data = serde_json::json!({
+                "added": accepted.added,
+                "removed": accepted.removed,
+                "restarted": restarted.collect::<Vec<_>>(),
+            });
+            self.announce("manager.reloaded", data, now, out);
             out.push(Effect::Reply {
                 ticket,
                 reply: Reply::Accepted(accepted),

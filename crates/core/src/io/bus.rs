@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::Numbers;
-use crate::event::{Event, Seq};
+use crate::event::{Digest, Event, Seq};
 use crate::fleet::{Subscription, Webhook};
 use crate::record::{DeadLetterRow, DeliveryRow, Outlet, SubscriptionRow, WallMs};
 
@@ -96,7 +96,12 @@ pub enum BusEffect {
 #[derive(Debug, Clone, PartialEq)]
 pub enum BusPersist {
     /// An event.
-    Event(Arc<Event>),
+    Event {
+        /// The event.
+        event: Arc<Event>,
+        /// Digest of its content, if the fleet wants repetitions to be known.
+        content: Option<Digest>,
+    },
     /// Events that nobody needs any more may go: those stored before `before_ms`, or more than
     /// `keep_max` events old, but none after `upto`, and none that a dead letter or a delivery is
     /// about.
@@ -152,12 +157,10 @@ pub struct BusRecovery {
 pub struct Known {
     /// The event.
     pub seq: Seq,
-    /// Its source.
-    pub source: String,
-    /// Its id.
-    pub id: String,
+    /// Digest of its source and id; see [`crate::event::identity`].
+    pub identity: Digest,
     /// Digest of its content; see [`Event::content`].
-    pub content: Option<[u8; 16]>,
+    pub content: Option<Digest>,
     /// When it was stored.
     pub stored_ms: WallMs,
 }

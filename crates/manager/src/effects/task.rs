@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use eud_core::fleet::{Fleet, ProgressFrom, task_of};
 use eud_core::io::TaskEffect;
+use eud_core::record::Generation;
 use eud_store::Store;
 
 use super::Hands;
@@ -23,13 +24,22 @@ impl Hands {
                 unit,
                 generation,
                 from,
-            } => self.ask(&unit, generation, link::Request::WatchProgress(from)),
+            } => self.watch_progress(&unit, generation, from),
             TaskEffect::Over { unit, drop_dir } => {
                 if drop_dir {
                     self.delete(self.context.layout.work(&unit));
                 }
             }
             TaskEffect::Drop { unit } => self.delete(self.context.layout.unit(&unit)),
+        }
+    }
+
+    /// The run is watched since its launch or adoption, in the way its pool had then. It may have
+    /// ended by now.
+    fn watch_progress(&self, unit: &str, generation: Generation, from: ProgressFrom) {
+        let run = self.runs.get(unit);
+        if let Some(run) = run.filter(|run| run.generation == generation) {
+            let _ = run.requests.try_send(link::Request::WatchProgress(from));
         }
     }
 

@@ -111,6 +111,7 @@ pub(crate) fn resolve(
         ("EUD_REPLICA", &identity.replica.to_string()),
         ("EUD_FLEET", identity.fleet),
         ("EUD_STATE", &layout.root().to_string_lossy()),
+        ("EUD_SOCKET", &layout.socket().to_string_lossy()),
     ] {
         found.env.insert(name.to_owned(), value.to_owned());
     }

@@ -293,8 +293,10 @@ fn folder(
             "the task's folder `{cwd}` is not absolute: submit it with a path that begins with `/`"
         )),
         (Some(cwd), _) => Ok(cwd.clone()),
-        (None, Some(work)) => Ok(work.to_string_lossy().into_owned()),
-        (None, None) => templates.fill("the folder", &template.exec.cwd),
+        (None, Some(work)) if template.exec.cwd.is_empty() => {
+            Ok(work.to_string_lossy().into_owned())
+        }
+        (None, _) => templates.fill("the folder", &template.exec.cwd),
     }
 }
 

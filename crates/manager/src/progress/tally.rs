@@ -85,7 +85,9 @@ impl Tally {
             }
             Said::Result(text) => {
                 let result = first_chars(&text, RESULT_CHARS_MAX);
-                progress.result = (!result.is_empty()).then_some(result);
+                if !result.is_empty() {
+                    progress.result = Some(result);
+                }
             }
             Said::Message { id, usage } => self.message(id, usage),
             // What a whole run used cannot be less than what its parts did.

@@ -1,8 +1,8 @@
 //! Events, told first in prose.
 //!
-//! Whatever the core tells (starts and ends of runs, changes of state, fires, gauges, gates, guards)
-//! becomes an event, in the batch that tells it. Others publish events of their own types; these are
-//! answered when they are on the disk, all that were published together or none.
+//! Whatever the core tells (starts and ends of runs, changes of state, fires, gauges, gates,
+//! guards) becomes an event, in the batch that tells it. Others publish events of their own types;
+//! these are answered when they are on the disk, all that were published together or none.
 //!
 //! **Order.** An event gets the next number when it is taken in. Numbers have no gaps, and no event
 //! gets the number of another, through any crash: what a crash takes was not answered.
@@ -26,7 +26,7 @@ use jsonschema::Validator;
 use serde_json::Value;
 
 use crate::engine::Core;
-use crate::event::{BATCH_MAX, Event, KNOWN_MAX, NewEvent, Receipt, Seq, identity};
+use crate::event::{BATCH_MAX, Digest, Event, KNOWN_MAX, NewEvent, Receipt, Seq, identity};
 use crate::io::{Accepted, BusPersist, BusRecovery, Effect, Known, Now, Persist, Refusal};
 use crate::planted::Planted;
 use crate::record::WallMs;
@@ -42,17 +42,22 @@ pub(crate) struct Bus {
     last_seq: Seq,
     /// Of others' events, oldest first.
     known: VecDeque<Known>,
-    by_identity: BTreeMap<[u8; 16], Seq>,
-    by_content: BTreeMap<[u8; 16], (Seq, WallMs)>,
+    by_identity: BTreeMap<Digest, Seq>,
+    by_content: BTreeMap<Digest, (Seq, WallMs)>,
     /// By type.
     schemas: BTreeMap<String, Arc<Validator>>,
     /// Since old ones were looked for.
     stored: u64,
+    /// What earlier events there are is known.
+    recovered: bool,
+    /// Told before that.
+    early: Vec<Said>,
     /// Monotonic time at which they were.
     pruned_mono: u64,
 }
 
 /// What an event says, before it is one.
+#[derive(Debug, Clone)]
 struct Said {
     kind: &'static str,
     subject: Option<String>,
@@ -62,8 +67,7 @@ struct Said {
 
 impl Bus {
     fn remember(&mut self, known: Known) {
-        self.by_identity
-            .insert(identity(&known.source, &known.id), known.seq);
+        self.by_identity.insert(known.identity, known.seq);
         if let Some(content) = known.content {
             self.by_content
                 .insert(content, (known.seq, known.stored_ms));
@@ -78,9 +82,8 @@ impl Bus {
 
     /// Newer events may have the same content: theirs stays.
     fn forget(&mut self, old: &Known) {
-        let identity = identity(&old.source, &old.id);
-        if self.by_identity.get(&identity) == Some(&old.seq) {
-            self.by_identity.remove(&identity);
+        if self.by_identity.get(&old.identity) == Some(&old.seq) {
+            self.by_identity.remove(&old.identity);
         }
         if let Some(content) = old.content
             && self
@@ -90,11 +93,6 @@ impl Bus {
         {
             self.by_content.remove(&content);
         }
-    }
-
-    fn id_of(&self, seq: Seq) -> Option<&str> {
-        let at = self.known.binary_search_by_key(&seq, |known| known.seq);
-        at.ok().map(|at| self.known[at].id.as_str())
     }
 }
 
@@ -117,13 +115,11 @@ impl Core {
                 self.bus.remember(known);
             }
         }
-        let said = Said {
-            kind: "manager.started",
-            subject: None,
-            time_ms: now.wall_ms,
-            data: Value::Null,
-        };
-        self.store_own(said, now, out);
+        self.bus.recovered = true;
+        self.announce("manager.started", Value::Null, now, out);
+        for said in std::mem::take(&mut self.bus.early) {
+            self.store_own(said, now, out);
+        }
         self.prune(now, out);
     }
 
@@ -170,7 +166,7 @@ impl Core {
     fn store_others(&mut self, event: NewEvent, now: Now, out: &mut Vec<Effect>) -> Receipt {
         let seq = self.bus.last_seq + 1;
         let id = event.id.unwrap_or_else(|| fresh_id(now, seq));
-        let mut event = Event {
+        let event = Event {
             seq,
             id,
             source: event.source,
@@ -182,44 +178,60 @@ impl Core {
             dataschema: event.dataschema,
             extensions: event.extensions,
         };
-        let content = self
-            .fleet
-            .events
-            .same_content_ms
-            .map(|within| (event.content(), within));
-        let same = content.and_then(|(content, within)| {
-            let (seq, stored_ms) = self.bus.by_content.get(&content)?;
-            let age = u64::try_from(now.wall_ms.saturating_sub(*stored_ms)).ok()?;
-            (age <= within).then_some(*seq)
-        });
-        let known = self
-            .bus
-            .by_identity
-            .get(&identity(&event.source, &event.id));
-        if let Some(first) = known.copied().or(same) {
-            if let Some(known) = self.bus.id_of(first) {
-                event.id = known.to_owned();
-            }
+        let identity = identity(&event.source, &event.id);
+        let content = self.fleet.events.same_content_ms.map(|_| event.content());
+        if let Some(first) = self.bus.by_identity.get(&identity) {
+            return Receipt {
+                seq: *first,
+                id: Some(event.id),
+                duplicate: true,
+            };
+        }
+        if let Some(first) = content.and_then(|content| self.same_content(content, now)) {
             return Receipt {
                 seq: first,
-                id: event.id,
+                id: None,
                 duplicate: true,
             };
         }
         self.bus.remember(Known {
             seq,
-            source: event.source.clone(),
-            id: event.id.clone(),
-            content: content.map(|(content, _)| content),
+            identity,
+            content,
             stored_ms: now.wall_ms,
         });
         let receipt = Receipt {
             seq,
-            id: event.id.clone(),
+            id: Some(event.id.clone()),
             duplicate: false,
         };
-        self.store(event, now, out);
+        self.store(event, content, now, out);
         receipt
+    }
+
+    /// The event that said the same, if that was not too long ago.
+    fn same_content(&self, content: Digest, now: Now) -> Option<Seq> {
+        let within = self.fleet.events.same_content_ms?;
+        let (seq, stored_ms) = self.bus.by_content.get(&content)?;
+        let age = u64::try_from(now.wall_ms.saturating_sub(*stored_ms)).ok()?;
+        (age <= within).then_some(*seq)
+    }
+
+    /// Says something of the manager itself.
+    pub(crate) fn announce(
+        &mut self,
+        kind: &'static str,
+        data: Value,
+        now: Now,
+        out: &mut Vec<Effect>,
+    ) {
+        let said = Said {
+            kind,
+            subject: None,
+            time_ms: now.wall_ms,
+            data,
+        };
+        self.store_own(said, now, out);
     }
 
     fn store_own(&mut self, said: Said, now: Now, out: &mut Vec<Effect>) {
@@ -235,17 +247,17 @@ impl Core {
             data: said.data,
             ..Event::default()
         };
-        self.store(event, now, out);
+        self.store(event, None, now, out);
     }
 
-    fn store(&mut self, event: Event, now: Now, out: &mut Vec<Effect>) {
+    fn store(&mut self, event: Event, content: Option<Digest>, now: Now, out: &mut Vec<Effect>) {
         self.bus.last_seq = event.seq;
         self.bus.stored += 1;
         let event = Arc::new(event);
-        if !self.has(Planted::EventNotStored) || event.seq % 7 != 0 {
-            out.push(Effect::Persist(Persist::Bus(BusPersist::Event(
-                Arc::clone(&event),
-            ))));
+        if !self.has(Planted::EventNotStored) || !event.seq.is_multiple_of(7) {
+            let event = Arc::clone(&event);
+            let item = BusPersist::Event { event, content };
+            out.push(Effect::Persist(Persist::Bus(item)));
         }
         out.push(Effect::Stored(event));
         let since = now.mono_ms.saturating_sub(self.bus.pruned_mono);
@@ -260,6 +272,10 @@ impl Core {
             .iter()
             .filter_map(|told| own::of(told, now))
             .collect();
+        if !self.bus.recovered {
+            self.bus.early.extend(said);
+            return;
+        }
         for said in said {
             self.store_own(said, now, out);
         }

@@ -244,7 +244,8 @@ fn a_folder_of_its_own_is_made_and_stays_for_the_next_try() {
     let place = Place::new();
     let mut task = task(TaskSpec::default(), PromptVia::Argv);
     task.work_dir = WorkDir::Own { keep: Keep::Always };
-    let pool = pool(&["prog", "{{ task.dir }}"]);
+    let mut pool = pool(&["prog", "{{ task.dir }}"]);
+    pool.exec.cwd = "{{ task.dir }}".into();
     let work = place.layout.work("agents#7");
     for _ in 0..2 {
         let filled = fill(&pool, &task, &place.layout, &place.key).unwrap();
