@@ -6,7 +6,6 @@
 //! follows.
 
 mod events;
-
 mod task;
 
 use std::path::PathBuf;
@@ -15,10 +14,9 @@ use std::time::Duration;
 use clap::builder::styling;
 use clap::{Arg, Args, ColorChoice, CommandFactory, Parser, Subcommand, ValueEnum, ValueHint};
 
-pub(crate) use events::{EmitArgs, EventsArgs};
-
 use crate::render::time::parse_duration;
 
+pub(crate) use events::{EmitArgs, EventsArgs};
 pub(crate) use task::{
     ListArgs, PoolArgs, PoolCommand, SubmitArgs, TaskArgs, TaskCommand, TaskLogsArgs, WhichArgs,
 };
@@ -545,7 +543,7 @@ fn names_of(command: &clap::Command) -> Vec<String> {
 
 /// With `-f` after it and after each command within it.
 fn with_file(command: clap::Command, file: &Arg) -> clap::Command {
-    let follows = ["logs", "events"].contains(&command.get_name());
+    let follows = matches!(command.get_name(), "logs" | "events");
     let inner = names_of(&command);
     let mut command = command.arg(match follows {
         true => file.clone(),

@@ -9,6 +9,7 @@
 //! standard library without options.
 
 mod check;
+mod error;
 mod value;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -121,7 +122,7 @@ impl Program {
         }
         let resolve = || {
             let found = cel::Value::resolve_val(&self.inner, &scope.context);
-            let found = found.map_err(|error| shortened(&error.to_string()))?;
+            let found = found.map_err(|error| error::words(&error))?;
             value::to_json(found.as_ref())
         };
         catch_unwind(AssertUnwindSafe(resolve))

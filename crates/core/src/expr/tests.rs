@@ -1,5 +1,6 @@
 //! Tests of expressions.
 
+use proptest::prelude::*;
 use serde_json::{Map, Value, json};
 
 use super::check::{FUNCTIONS, METHODS};
@@ -89,6 +90,27 @@ fn an_error_is_never_true() {
         said,
         Err("it is a number, neither true nor false".to_owned())
     );
+}
+
+#[test]
+fn errors_are_words_and_always_the_same() {
+    for (source, expected) in [
+        (
+            "event.data.nothing",
+            "there is no key `nothing`; `has(…)` tells whether there is one",
+        ),
+        ("'a' + event", "add is not possible with a text and a map"),
+        ("event.data.tags[7]", "there is no element 7"),
+        ("event.data.size / 0", "division by zero"),
+        (
+            "event.data.size + 'a'",
+            "add is not possible with a whole number and a text",
+        ),
+        ("int(event.subject)", "`int` is not possible here"),
+    ] {
+        let said = compile(source).eval(&variables());
+        assert_eq!(said, Err(expected.to_owned()), "{source}");
+    }
 }
 
 #[test]
@@ -186,4 +208,68 @@ fn work_is_bounded_beforehand() {
     assert_eq!(copies.eval(&list("x".to_owned())), Ok(json!(500)));
     let said = copies.eval(&list("x".repeat(200_000)));
     assert!(said.unwrap_err().contains("steps"));
+}
+
+const PIECES: [&str; 40] = [
+    "event",
+    ".data",
+    ".size",
+    ".tags",
+    ".by",
+    "[0]",
+    "[",
+    "]",
+    "(",
+    ")",
+    "{",
+    "}",
+    ":",
+    ",",
+    "?",
+    " + ",
+    " - ",
+    "-",
+    "!",
+    " == ",
+    " && ",
+    " || ",
+    " in ",
+    " < ",
+    "'a'",
+    "\"b",
+    "\\",
+    "1",
+    "0x",
+    "2.5",
+    "7u",
+    "true",
+    "null",
+    ".map(x, ",
+    ".exists(x, ",
+    "has(",
+    "size(",
+    "x",
+    "ü",
+    "\n",
+];
+
+proptest! {
+    /// No text breaks it, and what it says is in the text.
+    #[test]
+    fn any_pieces_are_an_expression_or_refused(
+        pieces in prop::collection::vec(prop::sample::select(&PIECES[..]), 0..24)
+    ) {
+        let source = pieces.concat();
+        match Program::compile(&source, &["event"]) {
+            Ok(program) => {
+                let found = program.eval(&variables());
+                prop_assert_ne!(&found, &Err("the evaluation broke off".to_owned()));
+                prop_assert_eq!(program.eval(&variables()), found);
+            }
+            Err(fault) => {
+                prop_assert!(source.is_char_boundary(fault.offset));
+                prop_assert_ne!(fault.why, "it cannot be parsed");
+            }
+        }
+    }
 }

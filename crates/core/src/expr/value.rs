@@ -187,7 +187,7 @@ pub(super) fn to_json(val: &dyn Val) -> Result<Value, String> {
             continue;
         }
         let value = indexer.get(item);
-        let value = value.map_err(|error| super::shortened(&error.to_string()))?;
+        let value = value.map_err(|error| super::error::words(&error))?;
         let key = match to_json(item)? {
             Value::String(key) => key,
             other => other.to_string(),

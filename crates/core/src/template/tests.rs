@@ -1,5 +1,6 @@
 //! Tests of templates.
 
+use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::{EVENT, SOURCE_BYTES_MAX, TASK, Template};
@@ -137,4 +138,69 @@ fn deep_ones_are_refused_or_filled_in() {
         }
     };
     thread.spawn(work).unwrap().join().unwrap();
+}
+
+const PIECES: [&str; 40] = [
+    "{{ ",
+    " }}",
+    "{% ",
+    " %}",
+    "{# ",
+    " #}",
+    "event",
+    ".data",
+    ".size",
+    ".by",
+    "task.args",
+    "[0]",
+    "[",
+    "]",
+    "(",
+    ")",
+    "{",
+    "}",
+    ":",
+    ",",
+    " | ",
+    "upper",
+    "default('')",
+    "tojson",
+    " + ",
+    " ~ ",
+    " * ",
+    "9999999999",
+    "-",
+    " not ",
+    " if ",
+    " else ",
+    "for x in ",
+    "endfor",
+    "if ",
+    "endif",
+    "set x = ",
+    "'a'",
+    "\"",
+    "ü",
+];
+
+proptest! {
+    /// No text breaks it, and what it says is in the text.
+    #[test]
+    fn any_pieces_are_a_template_or_refused(
+        pieces in prop::collection::vec(prop::sample::select(&PIECES[..]), 0..24)
+    ) {
+        let source = pieces.concat();
+        match Template::parse(&source) {
+            Ok(template) => {
+                let _ = template.check(&[TASK, EVENT]);
+                let found = template.fill(&variables());
+                prop_assert_ne!(&found, &Err("filling in broke off".to_owned()));
+                prop_assert_eq!(template.fill(&variables()), found);
+            }
+            Err(fault) => {
+                prop_assert!(source.is_char_boundary(fault.offset));
+                prop_assert_ne!(fault.why, "it cannot be parsed");
+            }
+        }
+    }
 }
