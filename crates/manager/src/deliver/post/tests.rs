@@ -1,3 +1,5 @@
+//! Answers of all kinds, from servers on this machine.
+
 use std::io::{BufRead, BufReader, Write};
 use std::net::{TcpListener, TcpStream};
 
