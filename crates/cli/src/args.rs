@@ -628,7 +628,7 @@ mod tests {
                 assert!(own.contains("Example"), "{} has none", inner.get_name());
             }
         }
-        assert!(help.lines().count() <= 56, "{} lines", help.lines().count());
+        assert!(help.lines().count() <= 48, "{} lines", help.lines().count());
         for line in help.lines() {
             assert!(line.chars().count() <= 80, "{line}");
         }

@@ -147,6 +147,7 @@ impl History {
 
     fn commit(&mut self, persists: &[Effect]) -> Result<(), String> {
         EventChecker::recorded(&self.world, persists)?;
+        self.deliveries.recorded(persists);
         for effect in persists {
             let Effect::Persist(item) = effect else {
                 continue;
@@ -245,6 +246,7 @@ impl History {
                 self.launch(unit, generation, run, fire);
             }
             Effect::Sample { .. } | Effect::Measure { .. } => self.observe(effect)?,
+            Effect::Bus(effect) => self.bus_effect(effect),
 
             Effect::Transition(told) if told.to == State::Stopping => {
                 let run = told.run.and_then(|run| self.world.runs.get_mut(&run));
@@ -289,7 +291,6 @@ impl History {
             | Effect::WatchLog { .. }
             | Effect::Watch { .. }
             | Effect::DropBatches { .. }
-            | Effect::Bus(_)
             | Effect::Task(_)
             | Effect::Stored(_)
             | Effect::Happened(_)
@@ -399,18 +400,26 @@ impl History {
             });
         }
         let journal = &self.world.journal;
+        let mut last_runs: std::collections::BTreeMap<_, RunRow> = Default::default();
+        for row in journal.runs.values().filter(|row| row.exit.is_some()) {
+            let newest = last_runs
+                .get(&row.unit)
+                .is_none_or(|old| old.generation < row.generation);
+            if newest {
+                last_runs.insert(row.unit.clone(), row.clone());
+            }
+        }
         let recovery = Recovery {
             intents: journal.intents.values().cloned().collect(),
             ledgers: journal.ledgers.values().cloned().collect(),
             profile: journal.profile.clone(),
             next_generation,
-            last_runs: journal.last_runs(),
+            last_runs: last_runs.into_values().collect(),
             runs,
             books: journal.books.values().cloned().collect(),
             gates: journal.gates.values().cloned().collect(),
             boot_id: format!("boot {}", self.boots),
             bus: journal.bus.recovered(),
-            rules: eud_core::io::RuleRecovery::default(),
             tasks: journal.tasks.recovered(),
         };
         if self.defect.is_none() {

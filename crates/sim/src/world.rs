@@ -152,25 +152,12 @@ impl Journal {
                 vec![Undo::Gate(row.gate.clone(), old)]
             }
             Persist::ForgetGate(gate) => vec![Undo::Gate(gate.clone(), self.gates.remove(gate))],
-            Persist::Rule(_) => Vec::new(),
             Persist::Bus(item) => {
                 let undo = self.bus.apply(item);
                 undo.into_iter().map(Undo::Bus).collect()
             }
             Persist::Task(item) => vec![Undo::Task(self.tasks.apply(item))],
         }
-    }
-
-    /// The newest run of each unit that has ended.
-    pub(crate) fn last_runs(&self) -> Vec<RunRow> {
-        let mut last: BTreeMap<&Unit, &RunRow> = BTreeMap::new();
-        for row in self.runs.values().filter(|row| row.exit.is_some()) {
-            let newest = last.entry(&row.unit).or_insert(row);
-            if newest.generation < row.generation {
-                *newest = row;
-            }
-        }
-        last.into_values().cloned().collect()
     }
 
     fn undo_run(&self, run: &RunId) -> Undo {

@@ -67,7 +67,6 @@ mod level;
 mod load;
 mod policy;
 mod probe;
-mod rule;
 mod run;
 mod show;
 mod slot;
@@ -118,7 +117,6 @@ pub struct Core {
     guards: guard::Guards,
     bus: bus::Bus,
     tasks: task::Tasks,
-    rules: rule::Rules,
     next_generation: Generation,
     rng: Rng,
     shutting_down: bool,
@@ -143,7 +141,6 @@ impl Core {
             guards: guard::Guards::default(),
             bus: bus::Bus::default(),
             tasks: task::Tasks::default(),
-            rules: rule::Rules::default(),
             next_generation: 1,
             rng: Rng::new(seed),
             shutting_down: false,
@@ -208,15 +205,13 @@ impl Core {
         self.react(begun, now, out);
     }
 
-    /// What is told becomes events, which go to those who want them; what these do may tell of
-    /// more.
+    /// What is told becomes events, which go to those who want them; what these do may tell of more.
     fn react(&mut self, mut from: usize, now: Now, out: &mut Vec<Effect>) {
         for _ in 0..REACTIONS_MAX {
             self.tend_tasks(now, out);
             self.settle(now, out);
             self.hear(from, now, out);
             from = out.len();
-            self.tend_rules(now, out);
             self.tend_bus(now, out);
             if out.len() == from && self.dirty.is_empty() {
                 return;
@@ -235,7 +230,6 @@ impl Core {
             self.guards.next_timeout(),
             self.tasks.next_timeout(),
             self.bus.next_timeout(),
-            self.rules.next_timeout(),
         ]
         .into_iter()
         .flatten()

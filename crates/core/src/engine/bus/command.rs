@@ -25,10 +25,13 @@ impl Core {
                 Ok(one())
             }
             BusCommand::Replay { name, after } => {
-                let last = self.bus.last_seq;
                 let slot = self.subscription(&name)?;
-                if after > last {
-                    let why = format!("event {after} is yet to come; the last one is {last}");
+                let cursor = slot.row.cursor;
+                if after > cursor {
+                    let why = format!(
+                        "`{name}` has looked at events up to {cursor}; to begin after {after} \
+                         would leave some out"
+                    );
                     return Err(Refusal::Invalid { why });
                 }
                 slot.row.cursor = after;
@@ -116,10 +119,7 @@ impl Core {
                 "a command can only be given in the fleet file: `[subscriptions.<name>] exec`"
                     .to_owned(),
             ),
-            Handler::Notify(notice) if !self.fleet.channels.contains_key(&notice.channel) => {
-                Err(format!("there is no channel `{}`", notice.channel))
-            }
-            Handler::Task(_) | Handler::Webhook(_) | Handler::Notify(_) => Ok(()),
+            Handler::Task(_) | Handler::Webhook(_) => Ok(()),
         }
     }
 
@@ -182,7 +182,6 @@ impl Core {
                 Handler::Job { job } => format!("job {job}"),
                 Handler::Task(task) => format!("task in {}", task.pool),
                 Handler::Exec { .. } => "exec".to_owned(),
-                Handler::Notify(notice) => format!("message on {}", notice.channel),
                 Handler::Webhook(webhook) => format!("webhook {}", webhook.url),
             },
             cursor: row.cursor,
