@@ -78,11 +78,15 @@ pub enum Planted {
     RunningWithoutRun,
     /// A task of which nobody knows how it ended is tried again, although it may not.
     AtMostOnceRetried,
+    /// A recovered channel knows no keys.
+    SeenForgotten,
+    /// Nobody is told of messages that are given up.
+    GivenUpUntold,
 }
 
 impl Planted {
     /// Every one.
-    pub const ALL: [Self; 36] = [
+    pub const ALL: [Self; 38] = [
         Self::StaleExit,
         Self::IntentForgotten,
         Self::ForgetManualStop,
@@ -119,5 +123,7 @@ impl Planted {
         Self::CancelledSucceeds,
         Self::RunningWithoutRun,
         Self::AtMostOnceRetried,
+        Self::SeenForgotten,
+        Self::GivenUpUntold,
     ];
 }

@@ -5,13 +5,13 @@ mod task;
 use std::path::Path;
 
 use eud_core::fleet::Fleet;
-use eud_core::io::{BusRecovery, TaskRecovery};
+use eud_core::io::{BusRecovery, ChannelRecovery, TaskRecovery};
 use eud_core::record::{Book, GateRow, Generation, Intent, Ledger, RunRow};
 use rusqlite::{Connection, OptionalExtension, Row};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::bus;
+use crate::{bus, channel};
 pub use task::{TaskCounts, TaskFilter};
 
 use crate::error::{Result, StoreError};
@@ -46,6 +46,8 @@ pub struct Journal {
     pub gates: Vec<GateRow>,
     /// Durable memory of events.
     pub bus: BusRecovery,
+    /// Durable memory of channels.
+    pub channels: ChannelRecovery,
     /// Durable memory of tasks.
     pub tasks: TaskRecovery,
 }
@@ -181,6 +183,7 @@ fn journal(conn: &Connection) -> rusqlite::Result<Journal> {
             })
         })?,
         bus: bus::recovery(conn)?,
+        channels: channel::recovery(conn)?,
         tasks: task::recovery(conn)?,
     })
 }

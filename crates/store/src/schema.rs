@@ -101,6 +101,7 @@ const STEPS: &[&str] = &[
     create index dead_letters_by_event on dead_letters (seq);
 ",
     TASKS,
+    CHANNELS,
 ];
 
 /// Tasks and pools. What is looked for has a column beside the row; what a task is to do is apart,
@@ -128,6 +129,20 @@ const TASKS: &str = "
         pool text primary key,
         row  text not null                  -- what is remembered of the pool, as JSON
     ) strict, without rowid;
+";
+
+/// Channels, and messages that are not sent.
+const CHANNELS: &str = "
+    create table channels (
+        name text primary key,
+        row  text not null                  -- what is remembered of the channel, as JSON
+    ) strict, without rowid;
+
+    create table messages (
+        id      integer primary key,
+        channel text not null,
+        row     text not null               -- what is remembered of the message, as JSON
+    ) strict;
 ";
 
 /// Latest version known here.

@@ -7,11 +7,11 @@ use eud_core::io::Persist;
 use eud_core::record::{ExitClass, ExitRecord, GateRow, Intent, Ledger, RunRow};
 use rusqlite::{Transaction, params};
 
-use crate::bus;
 use crate::create::companion;
 use crate::error::{Result, StoreError};
 use crate::read::{META_FLEET, META_GENERATION, META_PROFILE, word};
 use crate::{PRUNE_EVERY_RUNS, RUNS_KEPT_PER_UNIT, Store};
+use crate::{bus, channel};
 
 /// What stops a batch: SQLite, or an invariant of ours.
 enum Fault {
@@ -162,6 +162,7 @@ impl Store {
                         .execute([gate])?;
                 }
                 Persist::Rule(_) => {}
+                Persist::Channel(item) => channel::put(&tx, item)?,
                 Persist::Bus(item) => bus::put(&tx, item)?,
                 Persist::Task(persist) => task::put(&tx, persist)?,
             }

@@ -1,9 +1,14 @@
 //! A scripted world for the core: each step is one input, and what it led to is compared as text.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use eud_core::Core;
+use eud_core::event::Event;
 use eud_core::fleet::{Daemon, Fleet, Probe, Ready};
+use eud_core::io::{
+    BusEffect, BusNews, ChannelEffect, ChannelNews, ChannelPersist, ChannelRecovery, SendRef,
+};
 use eud_core::io::{
     Command, Effect, Input, Notify, Now, Persist, Recovery, Reply, RunEvent, TaskEffect, TaskOver,
     TaskPersist, TaskRecovery, Usage, Which,
@@ -11,6 +16,7 @@ use eud_core::io::{
 use eud_core::record::{
     Book, EndReason, ExitRecord, GateRow, Intent, Ledger, PoolRow, TaskId, TaskRow, TaskState,
 };
+use eud_core::record::{ChannelRow, MessageRow};
 
 pub(crate) struct Script {
     pub(crate) core: Core,
@@ -23,6 +29,13 @@ pub(crate) struct Script {
     /// Every task ever put, until it is forgotten.
     pub(crate) tasks: BTreeMap<TaskId, TaskRow>,
     pub(crate) pools: BTreeMap<String, PoolRow>,
+    /// Memory of channels, and messages that are not sent.
+    pub(crate) channels: BTreeMap<String, ChannelRow>,
+    pub(crate) messages: BTreeMap<u64, MessageRow>,
+    /// Every event; read again by those who are behind.
+    events: Vec<Arc<Event>>,
+    /// The last try to send.
+    pub(crate) sending: Option<SendRef>,
     /// Number of the last question about each gauge.
     pub(crate) asked: BTreeMap<String, u64>,
 }
@@ -96,6 +109,10 @@ impl Script {
             gates: BTreeMap::new(),
             tasks: BTreeMap::new(),
             pools: BTreeMap::new(),
+            channels: BTreeMap::new(),
+            messages: BTreeMap::new(),
+            events: Vec::new(),
+            sending: None,
             asked: BTreeMap::new(),
         }
     }
@@ -113,6 +130,10 @@ impl Script {
             boot_id: "this boot".into(),
             gates: self.gates.values().cloned().collect(),
             tasks: self.recovered_tasks(),
+            channels: ChannelRecovery {
+                channels: self.channels.values().cloned().collect(),
+                messages: self.messages.values().cloned().collect(),
+            },
             next_generation: 100,
             ..recovery
         };
@@ -141,6 +162,7 @@ impl Script {
 
     pub(crate) fn give(&mut self, input: Input) {
         let mut effects = Vec::new();
+        let mut asked = Vec::new();
         self.core.handle(input, self.now, &mut effects);
         for effect in &effects {
             match effect {
@@ -163,6 +185,12 @@ impl Script {
                     self.gates.remove(gate);
                 }
                 Effect::Persist(Persist::Task(item)) => self.note_task(item),
+                Effect::Stored(event) => self.events.push(Arc::clone(event)),
+                Effect::Bus(BusEffect::Fetch { after, .. }) => asked.push(*after),
+                Effect::Persist(Persist::Channel(item)) => self.note_channel(item),
+                Effect::Channel(ChannelEffect::Send { send, .. }) => {
+                    self.sending = Some(send.clone());
+                }
                 Effect::Sample { gauge, number, .. } => {
                     self.asked.insert(gauge.clone(), *number);
                 }
@@ -170,6 +198,16 @@ impl Script {
             }
         }
         self.effects.extend(effects);
+        for after in asked {
+            let later = self.events.iter().filter(|event| event.seq > after);
+            let events: Vec<Arc<Event>> = later.cloned().collect();
+            let upto = events.last().map_or(after, |event| event.seq);
+            self.give(Input::Bus(BusNews::Fetched {
+                after,
+                events,
+                upto,
+            }));
+        }
     }
 
     fn note_task(&mut self, item: &TaskPersist) {
@@ -187,6 +225,30 @@ impl Script {
                 self.pools.remove(name);
             }
         }
+    }
+
+    fn note_channel(&mut self, item: &ChannelPersist) {
+        match item {
+            ChannelPersist::Channel(row) => {
+                self.channels.insert(row.name.clone(), (**row).clone());
+            }
+            ChannelPersist::ForgetChannel(name) => {
+                self.channels.remove(name);
+            }
+            ChannelPersist::Message(row) => {
+                self.messages.insert(row.id, (**row).clone());
+            }
+            ChannelPersist::ForgetMessage(id) => {
+                self.messages.remove(id);
+            }
+        }
+    }
+
+    /// Answers the last try to send.
+    pub(crate) fn sent(&mut self, outcome: Result<(), &str>) {
+        let send = self.sending.clone().unwrap_or_default();
+        let outcome = outcome.map_err(str::to_owned);
+        self.give(Input::Channel(ChannelNews::Sent { send, outcome }));
     }
 
     pub(crate) fn load(&mut self, fleet: Fleet) {
@@ -367,6 +429,15 @@ fn line(effect: &Effect) -> Option<String> {
             drop_dir: true,
         }) => Some(format!("drop the folder of {unit}")),
         Effect::Task(TaskEffect::Drop { unit }) => Some(format!("drop {unit}")),
+        Effect::Channel(ChannelEffect::Send { send, messages, .. }) => {
+            let titles = messages.iter().map(|message| message.title.as_str());
+            let titles: Vec<&str> = titles.collect();
+            Some(format!("send on {}: {}", send.channel, titles.join(", ")))
+        }
+        Effect::Stored(event) if event.kind.starts_with("channel.") => {
+            let subject = event.subject.as_deref().unwrap_or_default();
+            Some(format!("event {} of {subject}", event.kind))
+        }
         Effect::Persist(_)
         | Effect::Bus(_)
         | Effect::Task(_)
