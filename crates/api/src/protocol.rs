@@ -26,6 +26,13 @@
 //! | `pool.list` | – | array of [`eud_core::view::PoolView`] |
 //! | `pool.pause` | [`PauseParams`] | [`eud_core::io::Accepted`] |
 //! | `pool.resume` | [`PoolParams`] | [`eud_core::io::Accepted`] |
+//! | `subscription.list` | – | [`eud_core::view::BusView`] |
+//! | `subscription.add` | [`AddParams`] | [`eud_core::io::Accepted`] |
+//! | `subscription.remove`, `subscription.pause`, `subscription.resume` | [`SubscriptionParams`] | [`eud_core::io::Accepted`] |
+//! | `subscription.replay` | [`ReplayParams`] | [`eud_core::io::Accepted`] |
+//! | `dlq.list` | [`DeadListParams`] | array of [`eud_core::record::DeadLetterRow`], newest first |
+//! | `dlq.show` | [`DeadParams`] | [`ShownDeadLetter`] |
+//! | `dlq.retry`, `dlq.drop` | [`DeadNumbersParams`] | [`eud_core::io::Accepted`] |
 //! | `events.subscribe` | – | [`Subscribed`], then `transition` notifications |
 //! | `event.emit` | [`EmitParams`] | array of [`eud_core::event::Receipt`], one for each event |
 //! | `event.follow` | [`FollowParams`] | [`Following`], then `event` notifications: CloudEvents |
@@ -33,6 +40,7 @@
 //! Parameters are an object, or absent when there are none to give. A manager that has ended closes
 //! the connection instead of answering.
 
+mod bus;
 mod task;
 
 use eud_core::fleet::Daemon;
@@ -41,6 +49,10 @@ use eud_core::view::DaemonView;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+pub use bus::{
+    AddParams, DEAD_LETTERS_MAX, DeadListParams, DeadNumbersParams, DeadParams, ReferenceParam,
+    ReplayParams, ShownDeadLetter, SubscriptionParams, TaskParams, ValueParam, WebhookParams,
+};
 pub use task::{
     CancelParams, IdParams, ListParams, PauseParams, PoolParams, RetryParams, ShownTask,
     Submission, SubmitParams, TASK_NAME_BYTES_MAX, TASK_TEXT_BYTES_MAX, TASKS_DEFAULT, TASKS_MAX,

@@ -8,6 +8,7 @@ use eud_sys::rlimit::Limit;
 use tokio::sync::mpsc;
 
 use crate::compressor::Compressor;
+use crate::deliver::Post;
 use crate::diary::Diary;
 use crate::launch::{KnownSurroundings, Spares};
 use crate::layout::Layout;
@@ -27,6 +28,8 @@ pub(crate) struct Context {
     pub(crate) spares: Spares,
     /// Environments of live runs that are tested by commands.
     pub(crate) surroundings: KnownSurroundings,
+    /// Sends what goes out by HTTP.
+    pub(crate) post: Arc<Post>,
     /// Names this boot of the machine.
     pub(crate) boot_id: String,
     /// Limit of open files as it was before the manager raised its own.

@@ -3,15 +3,21 @@
 //! Invariants: every question and every try is answered; nothing here waits on the engine's thread
 //! but for the database.
 
+mod post;
+mod webhook;
+
 use std::sync::Arc;
 use std::time::Duration;
 
-use eud_core::event::{Event, Seq};
-use eud_core::fleet::Webhook;
+use eud_core::event::Seq;
 use eud_core::io::{BusEffect, BusNews, Input};
 use eud_store::{EventFilter, Store};
 
 use crate::context::Context;
+
+pub(crate) use post::Post;
+pub use post::{ANSWER_BYTES_MAX, POSTS_EACH_MAX, POSTS_MAX};
+pub use webhook::check_webhook;
 
 /// Carries out one effect.
 pub(crate) fn perform(
@@ -39,7 +45,7 @@ pub(crate) fn perform(
         }
         BusEffect::Deliver {
             delivery,
-            webhook,
+            webhook: hook,
             timeout_ms,
         } => {
             let event = store.event(delivery.seq);
@@ -47,7 +53,11 @@ pub(crate) fn perform(
             let context = Arc::clone(context);
             runtime.spawn(async move {
                 let outcome = match event {
-                    Ok(Some(event)) => post(&webhook, &event, limit).await,
+                    Ok(Some(event)) => {
+                        let reaper = context.reaper.clone();
+                        let make = move || webhook::message(&hook, &event, &reaper);
+                        context.post.send(&delivery.outlet, limit, make).await
+                    }
                     Ok(None) => Err("its event is not kept any more".to_owned()),
                     Err(error) => Err(format!("its event cannot be read: {error}")),
                 };
@@ -65,8 +75,4 @@ fn tell(context: &Arc<Context>, runtime: &tokio::runtime::Handle, news: BusNews)
         // As above.
         let _ = context.inputs.send(Input::Bus(news)).await;
     });
-}
-
-async fn post(webhook: &Webhook, _event: &Event, _limit: Duration) -> Result<(), String> {
-    Err(format!("{}: webhooks are not possible yet", webhook.url))
 }

@@ -360,6 +360,7 @@ impl Engine {
             Request::Trigger(terms) => Command::Trigger(units(terms)?),
             Request::Emit(events) => Command::Emit(events),
             Request::Task(command) => Command::Task(command),
+            Request::Bus(command) => Command::Bus(command),
             Request::Shutdown { keep_daemons } => Command::Shutdown { keep_daemons },
         })
     }
@@ -413,6 +414,9 @@ impl Engine {
             }
             Ask::Pools(answer) => {
                 let _ = answer.send(self.core.pools(clock::now()));
+            }
+            Ask::Bus(answer) => {
+                let _ = answer.send(self.core.bus());
             }
             Ask::Tasks(filter, answer) => {
                 let _ = answer.send(self.store.tasks(&filter).map_err(unreadable));

@@ -5,13 +5,14 @@
 //! with [`CommandError::Ending`]; an acknowledged command is durable.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
-use eud_core::event::{NewEvent, Seq};
+use eud_core::event::{Event, NewEvent, Seq};
 use eud_core::fleet::{Daemon, Fleet, Unit};
-use eud_core::io::{Accepted, TaskCommand};
-use eud_core::record::{RunId, RunRow, TaskId, TaskRow, TaskSpec};
-use eud_core::view::{DaemonView, Explanation, PoolView, Status, Transition};
-use eud_store::{EventFilter, TaskFilter};
+use eud_core::io::{Accepted, BusCommand, Refusal, TaskCommand};
+use eud_core::record::{DeadLetterRow, RunId, RunRow, TaskId, TaskRow, TaskSpec};
+use eud_core::view::{BusView, DaemonView, Explanation, PoolView, Status, Transition};
+use eud_store::{DeadFilter, EventFilter, Reader, Store, TaskFilter};
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
 
 use crate::error::CommandError;
@@ -49,6 +50,8 @@ pub enum Request {
     Emit(Vec<NewEvent>),
     /// Something about tasks.
     Task(TaskCommand),
+    /// Something about subscriptions and dead letters.
+    Bus(BusCommand),
     /// End the manager.
     Shutdown {
         /// Leave the daemons running under their keepers.
@@ -102,6 +105,7 @@ pub(crate) enum Ask {
         oneshot::Sender<Result<Vec<RunRow>, CommandError>>,
     ),
     Pools(oneshot::Sender<Vec<PoolView>>),
+    Bus(oneshot::Sender<BusView>),
     Tasks(
         TaskFilter,
         oneshot::Sender<Result<Vec<TaskRow>, CommandError>>,
@@ -117,7 +121,7 @@ pub(crate) enum Ask {
 pub struct Handle {
     pub(crate) asks: mpsc::Sender<Ask>,
     pub(crate) transitions: broadcast::Sender<Transition>,
-    pub(crate) info: std::sync::Arc<Info>,
+    pub(crate) info: Arc<Info>,
     pub(crate) problems: Problems,
     pub(crate) durable: watch::Receiver<Seq>,
 }
@@ -227,6 +231,66 @@ impl Handle {
     /// As [`Handle::tasks`], and when it is not kept.
     pub async fn task(&self, id: TaskId) -> Result<(TaskRow, TaskSpec), CommandError> {
         self.ask(|reply| Ask::Task(id, reply)).await?
+    }
+
+    /// Subscriptions and how far they are.
+    ///
+    /// # Errors
+    /// [`CommandError::Ending`] only.
+    pub async fn bus(&self) -> Result<BusView, CommandError> {
+        self.ask(Ask::Bus).await
+    }
+
+    /// Dead letters that match, newest first.
+    ///
+    /// # Errors
+    /// When the journal cannot be read.
+    pub async fn dead_letters(
+        &self,
+        filter: DeadFilter,
+    ) -> Result<Vec<DeadLetterRow>, CommandError> {
+        self.read(move |journal| journal.dead_letters_of(&filter))
+            .await
+    }
+
+    /// A dead letter, and its event if it is kept.
+    ///
+    /// # Errors
+    /// As [`Handle::dead_letters`], and when there is none of this number.
+    pub async fn dead_letter(
+        &self,
+        id: u64,
+    ) -> Result<(DeadLetterRow, Option<Arc<Event>>), CommandError> {
+        let found = self.read(move |journal| {
+            let dead = journal.dead_letter(id)?;
+            let event = match &dead {
+                Some(dead) => journal.event(dead.delivery.seq)?,
+                None => None,
+            };
+            Ok(dead.map(|dead| (dead, event)))
+        });
+        found.await?.ok_or_else(|| {
+            let refusal = Refusal::Unknown {
+                what: "dead letter".to_owned(),
+                name: id.to_string(),
+            };
+            let message = crate::refusal::words(&refusal);
+            CommandError::Refused { refusal, message }
+        })
+    }
+
+    /// Reads the journal with a connection of its own, so that the engine is not kept.
+    async fn read<T: Send + 'static>(
+        &self,
+        read: impl FnOnce(&Reader) -> eud_store::Result<T> + Send + 'static,
+    ) -> Result<T, CommandError> {
+        let path = self.info.layout.database();
+        let reading = tokio::task::spawn_blocking(move || {
+            let reader = Store::open_read_only(&path)?;
+            read(&reader)
+        });
+        let read = reading.await.map_err(|_| CommandError::Ending)?;
+        read.map_err(|error| CommandError::Storage(error.to_string()))
     }
 
     /// Every transition from now on. A receiver that falls behind is told how many it missed.

@@ -49,11 +49,12 @@ mod state_files;
 mod watch;
 mod wire;
 
+pub use deliver::{ANSWER_BYTES_MAX, POSTS_EACH_MAX, POSTS_MAX, check_webhook};
 pub use diary::{FILE_BYTES_MAX as MANAGER_LOG_BYTES_MAX, FILES_KEPT as MANAGER_LOGS_KEPT};
 pub use effects::Observer;
 pub use engine::{ASKS_MAX, ExitOutcome, INPUTS_MAX};
 pub use error::{CommandError, ManagerError};
-pub use eud_store::{EventFilter, TaskFilter};
+pub use eud_store::{DeadFilter, EventFilter, TaskFilter};
 pub use follow::{FOLLOW_PAGE_MAX, Follower};
 pub use gauge::{GAUGE_ENTRIES_MAX, GAUGE_JSON_BYTES_MAX, SAMPLES_MAX};
 pub use handle::{Handle, Info, Request, Shown};

@@ -268,6 +268,7 @@ fn context(
         keeper,
         spares: Spares::default(),
         surroundings: Arc::default(),
+        post: Arc::default(),
         boot_id: eud_sys::process::boot_id().map_err(system("read the boot id"))?,
         nofile: raise_open_files(),
         umask: own_umask(),

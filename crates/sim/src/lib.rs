@@ -10,6 +10,7 @@
 //! Deliberately absent: the real shell. `shell` is its model; the real one has end-to-end tests.
 
 mod check;
+mod deliver;
 mod dice;
 mod events;
 mod fleet;

@@ -7,12 +7,14 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};
 
 use eud_core::Core;
+use eud_core::event::Seq;
 use eud_core::fleet::{Fleet, Unit, task_of};
-use eud_core::io::{Command, Input, Now, RunEvent, Which};
+use eud_core::io::{Command, DeliveryRef, Input, Now, RunEvent, Which};
 use eud_core::planted::Planted;
 use eud_core::record::{EndReason, Generation, RunId, WallMs};
 
 use crate::check::Checker;
+use crate::deliver::DeliveryChecker;
 use crate::dice::Dice;
 use crate::fleet;
 use crate::gauges::Gauges;
@@ -109,6 +111,16 @@ pub(crate) enum Event {
         which: Which,
         passes: bool,
     },
+    EventsRead {
+        epoch: u64,
+        after: Seq,
+        max: u32,
+    },
+    DeliveryAnswers {
+        epoch: u64,
+        delivery: DeliveryRef,
+        passes: bool,
+    },
     SampleAnswers {
         epoch: u64,
         gauge: String,
@@ -143,6 +155,7 @@ pub(crate) struct History {
     pub(crate) tasks: TaskChecker,
     pub(crate) gauges: Gauges,
     pub(crate) events: EventChecker,
+    pub(crate) deliveries: DeliveryChecker,
     /// How often the machine was started.
     pub(crate) boots: u64,
     pub(crate) pending: Option<Command>,
@@ -186,6 +199,7 @@ pub fn simulate(seed: u64, planting: Planting, keep_trace: bool) -> Outcome {
         tasks: TaskChecker::default(),
         gauges: Gauges::default(),
         events: EventChecker::default(),
+        deliveries: DeliveryChecker::default(),
         boots: 1,
         pending: None,
         planted,
@@ -264,6 +278,8 @@ impl History {
         let core = self.core.as_ref().ok_or("no manager at the end")?;
         Checker::converged(&self.world, core, now)?;
         self.events.none_lost(&self.fleet, &self.world)?;
+        self.deliveries
+            .judge(&self.fleet, &self.world, core, now.wall_ms)?;
         self.jobs.none_lost(&self.fleet, &self.world)?;
         self.jobs.judge(&self.fleet, &self.world, now.wall_ms)?;
         self.tasks.none_lost(&self.world)?;
@@ -393,6 +409,11 @@ impl History {
                     Some(input) => self.deliver(input),
                     None => Ok(()),
                 }
+            }
+            Event::EventsRead { epoch, .. } | Event::DeliveryAnswers { epoch, .. }
+                if epoch == self.epoch =>
+            {
+                self.bus_answers(event)
             }
             Event::Mischief if self.faults => self.mischief(),
             Event::Calm => self.calm(),

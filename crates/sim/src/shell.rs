@@ -147,6 +147,7 @@ impl History {
 
     fn commit(&mut self, persists: &[Effect]) -> Result<(), String> {
         EventChecker::recorded(&self.world, persists)?;
+        self.deliveries.recorded(persists);
         for effect in persists {
             let Effect::Persist(item) = effect else {
                 continue;
@@ -245,6 +246,7 @@ impl History {
                 self.launch(unit, generation, run, fire);
             }
             Effect::Sample { .. } | Effect::Measure { .. } => self.observe(effect)?,
+            Effect::Bus(effect) => self.bus_effect(effect),
 
             Effect::Transition(told) if told.to == State::Stopping => {
                 let run = told.run.and_then(|run| self.world.runs.get_mut(&run));
@@ -289,7 +291,6 @@ impl History {
             | Effect::WatchLog { .. }
             | Effect::Watch { .. }
             | Effect::DropBatches { .. }
-            | Effect::Bus(_)
             | Effect::Task(_)
             | Effect::Stored(_)
             | Effect::Happened(_)

@@ -63,6 +63,7 @@ impl History {
     pub(crate) fn calm(&mut self) -> Result<(), String> {
         self.faults = false;
         self.calm_gauges();
+        self.calm_bus()?;
         let frozen: Vec<RunId> = self.world.locks.values().cloned().collect();
         for id in frozen {
             // Some keepers never come back; a stop must get through all the same.

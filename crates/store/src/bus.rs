@@ -50,6 +50,17 @@ impl EventFilter {
     }
 }
 
+/// Which dead letters are wanted. The default is none of them: nothing is without a limit.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct DeadFilter {
+    /// Where they were to go.
+    pub outlet: Option<String>,
+    /// Older than this one: to go on where a list ended.
+    pub before: Option<u64>,
+    /// How many.
+    pub limit: usize,
+}
+
 /// Some events, in order.
 #[derive(Debug, Clone, Default)]
 pub struct Page {
@@ -213,6 +224,29 @@ fn dead_letters(conn: &Connection) -> rusqlite::Result<Vec<DeadLetterRow>> {
     collect(conn, "select row from dead_letters order by id", json_row)
 }
 
+/// Newest first.
+fn dead_letters_of(conn: &Connection, filter: &DeadFilter) -> rusqlite::Result<Vec<DeadLetterRow>> {
+    let mut statement =
+        conn.prepare_cached("select row from dead_letters where id < ?1 order by id desc")?;
+    let mut rows = statement.query([int(filter.before.unwrap_or(u64::MAX))])?;
+    let mut found = Vec::new();
+    while found.len() < filter.limit {
+        let Some(row) = rows.next()? else { break };
+        let dead: DeadLetterRow = json_row(row)?;
+        let outlet = filter.outlet.as_ref();
+        if outlet.is_none_or(|outlet| dead.delivery.outlet == *outlet) {
+            found.push(dead);
+        }
+    }
+    Ok(found)
+}
+
+fn dead_letter(conn: &Connection, id: u64) -> rusqlite::Result<Option<DeadLetterRow>> {
+    conn.prepare_cached("select row from dead_letters where id = ?1")?
+        .query_row([int(id)], json_row)
+        .optional()
+}
+
 /// The first events after this one, at most `max`, and none after `upto`.
 fn page(
     conn: &Connection,
@@ -362,6 +396,23 @@ macro_rules! reading {
             /// As [`Store::recovery`].
             pub fn last_event(&self) -> Result<Seq> {
                 last_seq(&self.conn).map_err(|source| unreadable(&self.path, source))
+            }
+
+            /// Dead letters that are wanted, newest first.
+            ///
+            /// # Errors
+            /// As [`Store::recovery`].
+            pub fn dead_letters_of(&self, filter: &DeadFilter) -> Result<Vec<DeadLetterRow>> {
+                dead_letters_of(&self.conn, filter)
+                    .map_err(|source| unreadable(&self.path, source))
+            }
+
+            /// One dead letter; `None` when there is none of this number.
+            ///
+            /// # Errors
+            /// As [`Store::recovery`].
+            pub fn dead_letter(&self, id: u64) -> Result<Option<DeadLetterRow>> {
+                dead_letter(&self.conn, id).map_err(|source| unreadable(&self.path, source))
             }
 
             /// Dead letters by number.

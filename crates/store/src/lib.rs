@@ -21,7 +21,7 @@ use std::path::{Path, PathBuf};
 
 use rusqlite::{Connection, OpenFlags};
 
-pub use bus::{EventFilter, Page};
+pub use bus::{DeadFilter, EventFilter, Page};
 pub use error::{Result, StoreError};
 pub use read::{Journal, TaskCounts, TaskFilter};
 

@@ -6,7 +6,7 @@
 use eud_core::event::NewEvent;
 use eud_core::record::TaskId;
 use eud_core::words::rfc3339;
-use eud_manager::{CommandError, Handle, Request, TaskFilter};
+use eud_manager::{CommandError, DeadFilter, Handle, Request, TaskFilter};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -16,7 +16,7 @@ use crate::protocol::{
     RpcError, RunsParams, Shown, ShutdownParams, SignalParams, Subscribed, UnknownSelector,
     UpParams, VERSION, code,
 };
-use crate::server::{events, rpc, tasks};
+use crate::server::{bus, events, rpc, tasks};
 
 /// Most runs that are given at once.
 const RUNS_MAX: u32 = 1_000;
@@ -56,6 +56,9 @@ pub(super) enum Asked {
     Pools,
     Tasks(TaskFilter),
     Task(TaskId),
+    Bus,
+    DeadLetters(DeadFilter),
+    DeadLetter(u64),
 }
 
 /// Reads method and parameters.
@@ -80,6 +83,9 @@ pub(super) fn understand(method: &str, params: Value) -> Result<Asked, RpcError>
         "daemon.why" => Asked::Why(read::<NameParams>(params)?.name),
         _ if method.starts_with("task.") || method.starts_with("pool.") => {
             return tasks::understand(method, params).unwrap_or_else(|| Err(no_method(method)));
+        }
+        _ if method.starts_with("subscription.") || method.starts_with("dlq.") => {
+            return bus::understand(method, params).unwrap_or_else(|| Err(no_method(method)));
         }
         _ => Asked::Command(command(method, params)?),
     };
@@ -143,6 +149,9 @@ pub(super) async fn carry_out(handle: &Handle, asked: Asked) -> Outcome {
         Asked::Pools => tasks::pools(handle).await,
         Asked::Tasks(filter) => tasks::list(handle, filter).await,
         Asked::Task(id) => tasks::show(handle, id).await,
+        Asked::Bus => bus::list(handle).await,
+        Asked::DeadLetters(filter) => bus::dead_letters(handle, filter).await,
+        Asked::DeadLetter(id) => bus::dead_letter(handle, id).await,
     }
 }
 

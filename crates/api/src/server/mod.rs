@@ -9,6 +9,7 @@
 //! connections are welcome.
 //! Deliberately absent: decisions, and any knowledge of files but the socket.
 
+mod bus;
 mod connection;
 mod events;
 #[doc(hidden)]

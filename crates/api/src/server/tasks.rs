@@ -26,7 +26,7 @@ pub(super) fn understand(method: &str, params: Value) -> Option<Result<Asked, Rp
         "task.submit" => read(params).and_then(submit).map(command),
         "task.cancel" => read(params).and_then(cancel).map(command),
         "task.retry" => read(params)
-            .and_then(|RetryParams { ids, all }| numbers(ids, all))
+            .and_then(|RetryParams { ids, all }| numbers("task", ids, all))
             .map(|which| command(TaskCommand::Retry(which))),
         "pool.pause" => read(params).map(|PauseParams { name, reason }| {
             let pause = Some(reason);
@@ -141,18 +141,19 @@ fn new_task(task: Submission) -> NewTask {
 
 fn cancel(params: CancelParams) -> Result<TaskCommand, RpcError> {
     Ok(TaskCommand::Cancel {
-        which: numbers(params.ids, params.all)?,
+        which: numbers("task", params.ids, params.all)?,
         by: params.by.unwrap_or_else(|| "a client".to_owned()),
     })
 }
 
-fn numbers(ids: Vec<TaskId>, all: bool) -> Result<Numbers, RpcError> {
+/// Things by their numbers, or all; `what` one of them is.
+pub(super) fn numbers(what: &str, ids: Vec<u64>, all: bool) -> Result<Numbers, RpcError> {
     match (ids.is_empty(), all) {
         (false, false) => Ok(Numbers::These(ids)),
         (true, true) => Ok(Numbers::All),
-        (true, false) => Err(invalid(
-            "`ids` must name at least one task, or `all` be true",
-        )),
+        (true, false) => Err(invalid(&format!(
+            "`ids` must name at least one {what}, or `all` be true"
+        ))),
         (false, true) => Err(invalid("give `ids` or `all`, not both")),
     }
 }

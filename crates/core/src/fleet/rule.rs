@@ -27,8 +27,8 @@ pub struct Rule {
     pub within_ms: Option<u64>,
     /// It acts this long after the event, unless an event of `unless` came for the same key.
     pub for_ms: Option<u64>,
-    /// Patterns of event types that call off what waits for `for_ms`, and begin counts and sequences
-    /// anew.
+    /// Patterns of event types that call off what waits for `for_ms`, and begin counts and
+    /// sequences anew.
     pub unless: Vec<String>,
     /// What it does, in order.
     pub then: Vec<Action>,

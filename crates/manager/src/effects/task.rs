@@ -79,7 +79,15 @@ pub(super) fn task_of_launch(
             .ok_or_else(|| format!("there is no pool `{name}` any more"))?;
         let task = store.task(id).map_err(|e| e.to_string())?;
         let (row, spec) = task.ok_or_else(|| format!("state.db has no task {id}"))?;
+        let event = match spec.event {
+            Some(seq) => {
+                let event = store.event(seq).map_err(|e| e.to_string())?;
+                Some(event.ok_or_else(|| format!("its event {seq} is not kept any more"))?)
+            }
+            None => None,
+        };
         Ok(Box::new(TaskLaunch {
+            event,
             row,
             spec,
             prompt: pool.prompt,

@@ -178,7 +178,11 @@ fn become_user(daemon: &Daemon, found: &mut Surroundings) -> Result<(), String> 
     Ok(())
 }
 
-fn value_of(name: &str, value: &EnvValue, reaper: &Reaper) -> Result<String, String> {
+/// What a variable or header is to be. Blocks.
+///
+/// # Errors
+/// In words, naming it, never its value.
+pub(crate) fn value_of(name: &str, value: &EnvValue, reaper: &Reaper) -> Result<String, String> {
     match value {
         EnvValue::Plain(text) => Ok(text.clone()),
         EnvValue::Env(from) => std::env::var(from).map_err(|_| {

@@ -1,10 +1,11 @@
 //! What a run of a job is told about its fire.
 //!
-//! Purpose: `EUD_TRIGGER`, `EUD_FIRE_TIME`, `EUD_ATTEMPT`, and for changed paths `EUD_PATHS` and
-//! `EUD_PATHS0`.
+//! Purpose: `EUD_TRIGGER`, `EUD_FIRE_TIME`, `EUD_ATTEMPT`, for changed paths `EUD_PATHS` and
+//! `EUD_PATHS0`, and for events `EUD_EVENTS`.
 //! Invariants: a path is listed once, in the order of its bytes; a name with a newline in it is
 //! only in the list whose entries end with NUL, so that no name can pass itself off as two; how
-//! many are listed is bounded, and a list that is cut off or incomplete is said to be.
+//! many are listed is bounded, and a list that is cut off or incomplete is said to be; events are
+//! listed in their order, each a CloudEvent in JSON on a line of its own.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -13,6 +14,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 use eud_core::record::Fire;
+use eud_store::Store;
 
 use crate::clock;
 use crate::watch::folder::{Folder, Reading};
@@ -25,10 +27,14 @@ pub const FIRE_PATHS_MAX: usize = 1_000_000;
 const LINES: &str = "paths";
 const NULS: &str = "paths0";
 
-/// Variables for a run of this fire; the paths are written into the run's folder.
+/// File in the run's folder: one event a line.
+const EVENTS: &str = "events.jsonl";
+
+/// Variables for a run of this fire; paths and events are written into the run's folder.
 pub(super) fn environment(
     fire: &Fire,
     folder: &Folder,
+    database: &Path,
     run: &Path,
 ) -> Result<BTreeMap<String, String>, String> {
     let mut env = BTreeMap::from([
@@ -36,6 +42,15 @@ pub(super) fn environment(
         ("EUD_FIRE_TIME".to_owned(), clock::rfc3339(fire.due_ms)),
         ("EUD_ATTEMPT".to_owned(), fire.attempt.to_string()),
     ]);
+    if !fire.events.is_empty() {
+        let is_whole = write_events(fire, database, run)
+            .map_err(|why| format!("cannot write the events in {}: {why}", run.display()))?;
+        let path = run.join(EVENTS).to_string_lossy().into_owned();
+        env.insert("EUD_EVENTS".to_owned(), path);
+        if !is_whole {
+            env.insert("EUD_EVENTS_TRUNCATED".to_owned(), "1".to_owned());
+        }
+    }
     if fire.batches.is_empty() {
         return Ok(env);
     }
@@ -51,6 +66,28 @@ pub(super) fn environment(
     Ok(env)
 }
 
+/// False when an event is not kept any more.
+fn write_events(fire: &Fire, database: &Path, run: &Path) -> Result<bool, String> {
+    let reader = Store::open_read_only(database).map_err(|e| e.to_string())?;
+    let mut seqs = fire.events.clone();
+    seqs.sort_unstable();
+    seqs.dedup();
+    let mut lines = list(&run.join(EVENTS)).map_err(|e| e.to_string())?;
+    let mut is_whole = true;
+    for seq in seqs {
+        match reader.event(seq).map_err(|e| e.to_string())? {
+            Some(event) => writeln!(lines, "{}", event.to_cloudevent()),
+            None => {
+                is_whole = false;
+                Ok(())
+            }
+        }
+        .map_err(|e| e.to_string())?;
+    }
+    lines.flush().map_err(|e| e.to_string())?;
+    Ok(is_whole)
+}
+
 /// For the fuzzer: both lists of the paths in one batch.
 pub(crate) fn paths_of(
     layout: &crate::layout::Layout,
@@ -62,7 +99,8 @@ pub(crate) fn paths_of(
         batches: vec![batch.to_owned()],
         ..Fire::default()
     };
-    environment(&fire, &Folder::new(layout, daemon), run)?;
+    let folder = Folder::new(layout, daemon);
+    environment(&fire, &folder, &layout.database(), run)?;
     let read = |name| std::fs::read(run.join(name)).map_err(|e| e.to_string());
     Ok((read(LINES)?, read(NULS)?))
 }
@@ -158,9 +196,12 @@ fn least(sources: &mut [Source]) -> Option<PathBytes> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
     use crate::layout::Layout;
-    use eud_core::io::Batch;
+    use eud_core::event::Event;
+    use eud_core::io::{Batch, BusPersist, Persist};
     use eud_core::record::Trigger;
 
     fn write(folder: &Folder, id: &str, paths: &[&str], more: u64) {
@@ -185,6 +226,50 @@ mod tests {
         }
     }
 
+    /// What is not about events needs none.
+    fn no_database() -> std::path::PathBuf {
+        "/no/such/state.db".into()
+    }
+
+    #[test]
+    fn events_are_listed_in_order_and_those_not_kept_are_said_to_be_missing() {
+        let dir = tempfile::tempdir().unwrap();
+        let layout = Layout::new(dir.path());
+        let mut store = Store::open(&layout.database()).unwrap();
+        let event = |seq| {
+            let event = Event {
+                seq,
+                id: format!("id {seq}"),
+                source: "test".into(),
+                kind: "a.b".into(),
+                data: serde_json::json!({"line": "one\ntwo"}),
+                ..Event::default()
+            };
+            let event = Arc::new(event);
+            Persist::Bus(BusPersist::Event {
+                event,
+                content: None,
+            })
+        };
+        store.apply(&[event(3), event(5), event(4)]).unwrap();
+        let folder = Folder::new(&layout, "a");
+        for (events, truncated) in [(vec![5, 3, 4], false), (vec![2, 4, 3, 5], true)] {
+            let run = tempfile::tempdir().unwrap();
+            let about = Fire {
+                events,
+                ..fire(&[])
+            };
+            let env = environment(&about, &folder, &layout.database(), run.path()).unwrap();
+            assert_eq!(env.contains_key("EUD_EVENTS_TRUNCATED"), truncated);
+            let text = std::fs::read_to_string(&env["EUD_EVENTS"]).unwrap();
+            let ids = text.lines().map(|line| {
+                let event: serde_json::Value = serde_json::from_str(line).unwrap();
+                event["id"].as_str().unwrap().to_owned()
+            });
+            assert_eq!(ids.collect::<Vec<_>>(), ["id 3", "id 4", "id 5"]);
+        }
+    }
+
     const A: &str = "0000000000000001";
     const B: &str = "0000000000000002";
 
@@ -195,7 +280,7 @@ mod tests {
         write(&folder, A, &["/a", "/b\n/etc/passwd", "/c"], 0);
         write(&folder, B, &["/a", "/aa", "/d"], 0);
         folder.take(B);
-        let env = environment(&fire(&[A, B]), &folder, dir.path()).unwrap();
+        let env = environment(&fire(&[A, B]), &folder, &no_database(), dir.path()).unwrap();
         assert_eq!(env["EUD_TRIGGER"], "watch");
         assert_eq!(env["EUD_FIRE_TIME"], "1970-01-01T00:00:01.000Z");
         assert_eq!(env["EUD_ATTEMPT"], "2");
@@ -212,7 +297,7 @@ mod tests {
             let dir = tempfile::tempdir().unwrap();
             let folder = Folder::new(&Layout::new(dir.path()), "a");
             write(&folder, A, &["/a"], more);
-            let env = environment(&fire(&ids), &folder, dir.path()).unwrap();
+            let env = environment(&fire(&ids), &folder, &no_database(), dir.path()).unwrap();
             assert_eq!(env["EUD_PATHS_TRUNCATED"], "1");
             assert_eq!(std::fs::read(&env["EUD_PATHS"]).unwrap(), b"/a\n");
         }
@@ -222,7 +307,7 @@ mod tests {
     fn a_fire_without_paths_has_no_lists() {
         let dir = tempfile::tempdir().unwrap();
         let folder = Folder::new(&Layout::new(dir.path()), "a");
-        let env = environment(&fire(&[]), &folder, dir.path()).unwrap();
+        let env = environment(&fire(&[]), &folder, &no_database(), dir.path()).unwrap();
         assert_eq!(env.len(), 3);
     }
 }

@@ -28,7 +28,9 @@ use eud_sys::signal::Signal;
 use tokio::sync::mpsc;
 
 pub use environment::{ENV_FILE_BYTES_MAX, SECRET_BYTES_MAX, SECRET_COMMAND_LIMIT};
-pub(crate) use environment::{Identity, Surroundings, parse_env_file, plain_environment, resolve};
+pub(crate) use environment::{
+    Identity, Surroundings, parse_env_file, plain_environment, resolve, value_of,
+};
 pub use fire::FIRE_PATHS_MAX;
 pub(crate) use fire::paths_of;
 pub(crate) use spares::Spares;
@@ -77,10 +79,10 @@ impl Job {
         let Plan {
             daemon, fire, task, ..
         } = &self.plan;
-        let has_paths = |fire: &Fire| !fire.batches.is_empty();
+        let has_files = |fire: &Fire| !fire.is_about_nothing();
         let is_long =
             |task: &Result<Box<TaskLaunch>, String>| task.as_ref().is_ok_and(|task| task.is_slow());
-        fire.as_ref().is_some_and(has_paths)
+        fire.as_ref().is_some_and(has_files)
             || task.as_ref().is_some_and(is_long)
             || environment::is_slow(daemon)
     }
@@ -239,7 +241,10 @@ fn prepare_and_spawn(
     found.env.extend(env);
     if let Some(fire) = fire {
         let folder = Folder::new(&context.layout, &daemon.name);
-        found.env.extend(fire::environment(&fire, &folder, &dir)?);
+        let database = context.layout.database();
+        found
+            .env
+            .extend(fire::environment(&fire, &folder, &database, &dir)?);
     }
     let mut spec = spec_of(key, &daemon, &found, context)?;
     spec.stdin = stdin;

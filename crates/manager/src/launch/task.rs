@@ -11,6 +11,7 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use eud_core::event::Event;
 use eud_core::fleet::{Daemon, EnvValue, PromptVia, WorkDir};
 use eud_core::record::{TaskRow, TaskSpec};
 use eud_keeper::LaunchSpec;
@@ -43,6 +44,8 @@ pub(crate) struct TaskLaunch {
     pub(crate) prompt: PromptVia,
     /// Its pool's working folder.
     pub(crate) work_dir: WorkDir,
+    /// The event that it reads on standard input; whoever handles events needs it.
+    pub(crate) event: Option<Arc<Event>>,
 }
 
 impl TaskLaunch {
@@ -98,7 +101,8 @@ pub(super) fn fill(
     if let (Some(path), Some(prompt)) = (&prompt_file, &task.spec.prompt) {
         files::write_private(path, prompt.as_bytes()).map_err(|e| cannot_write(path, &e))?;
     }
-    let stdin = match way.stdin {
+    let event = task.event.as_deref().map(line_of);
+    let stdin = match event.as_deref().or(way.stdin) {
         Some(text) => {
             let path = dir.join(run_file::STDIN);
             files::write_private(&path, text.as_bytes()).map_err(|e| cannot_write(&path, &e))?;
@@ -128,6 +132,13 @@ pub(super) fn fill(
         stdin,
         env: about.environment(task),
     })
+}
+
+/// An event as its handler reads it: a CloudEvent in JSON, one line.
+fn line_of(event: &Event) -> String {
+    let mut line = event.to_cloudevent().to_string();
+    line.push('\n');
+    line
 }
 
 fn cannot_write(path: &Path, error: &std::io::Error) -> String {
@@ -236,6 +247,14 @@ impl About<'_> {
         ]);
         if let Some(key) = &row.key {
             env.insert("EUD_TASK_KEY", key.clone());
+        }
+        if let Some(event) = &task.event {
+            env.insert("EUD_EVENT_SEQ", event.seq.to_string());
+            env.insert("EUD_EVENT_ID", event.id.clone());
+            env.insert("EUD_EVENT_TYPE", event.kind.clone());
+            if let Some(subject) = &event.subject {
+                env.insert("EUD_EVENT_SUBJECT", subject.clone());
+            }
         }
         for (_, name, path) in self.paths() {
             if let Some(path) = path {

@@ -25,10 +25,13 @@ impl Core {
                 Ok(one())
             }
             BusCommand::Replay { name, after } => {
-                let last = self.bus.last_seq;
                 let slot = self.subscription(&name)?;
-                if after > last {
-                    let why = format!("event {after} is yet to come; the last one is {last}");
+                let cursor = slot.row.cursor;
+                if after > cursor {
+                    let why = format!(
+                        "`{name}` has looked at events up to {cursor}; to begin after {after} \
+                         would leave some out"
+                    );
                     return Err(Refusal::Invalid { why });
                 }
                 slot.row.cursor = after;

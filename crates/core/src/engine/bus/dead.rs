@@ -94,8 +94,12 @@ impl Core {
 
     /// Tries again those that are due.
     pub(crate) fn revive(&mut self, now: Now, out: &mut Vec<Effect>) {
+        self.bus.dead_due = None;
+        if self.shutting_down {
+            return;
+        }
         while let Some((at_ms, id)) = self.bus.dead_later.first().copied() {
-            if at_ms > now.wall_ms || self.shutting_down {
+            if at_ms > now.wall_ms {
                 break;
             }
             self.bus.dead_later.pop_first();

@@ -60,6 +60,7 @@ fn task(spec: TaskSpec, prompt: PromptVia) -> TaskLaunch {
         spec,
         prompt,
         work_dir: WorkDir::Shared,
+        event: None,
     }
 }
 
