@@ -154,7 +154,7 @@ mod tests {
         assert_eq!(
             dead_letters(&[dead()], &screen),
             " NUMBER  SINCE    SUBSCRIPTION  EVENT  TRIES  LAST ERROR\n      \
-             7  14s ago  index            12      6  HTTP 500: out of memory\n"
+             7  13s ago  index            12      6  HTTP 500: out of memory\n"
         );
         let story = story(&dead(), None, &screen);
         assert!(story.starts_with("dead letter 7 of index\n"), "{story}");
