@@ -98,8 +98,8 @@ fn last<'s>(s: &'s Script, kind: &str) -> &'s Event {
 
 fn wanted(s: &Script, unit: &str) -> String {
     let mut rows = s.core.status(s.now).daemons.into_iter();
-    let row = rows.find(|row| row.name == unit).unwrap();
-    row.state.as_str().to_owned()
+    let row = rows.find(|row| row.name == unit);
+    row.map_or("absent", |row| row.state.as_str()).to_owned()
 }
 
 fn crash(s: &mut Script, fleet: Fleet) {
@@ -716,33 +716,11 @@ fn a_webhook_is_delivered_like_a_subscriptions() {
         ..Subscription::default()
     };
     fleet.outlets.insert("rule.r.1".into(), outlet);
-    let mut core = eud_core::Core::new(1);
-    let now = Now {
-        mono_ms: 1_000,
-        wall_ms: 1_700_000_000_000,
-    };
-    let mut out = Vec::new();
-    let ticket = None;
-    let fleet = Box::new(fleet);
-    core.handle(Input::Load { fleet, ticket }, now, &mut out);
-    core.handle(Input::Recover(Box::default()), now, &mut out);
-    out.clear();
-    let event = NewEvent {
-        source: "test".into(),
-        kind: "t.go".into(),
-        ..NewEvent::default()
-    };
-    let command = Command::Emit(vec![event]);
-    core.handle(Input::Command { ticket: 1, command }, now, &mut out);
-    let deliveries: Vec<_> = out
-        .iter()
-        .filter_map(|effect| match effect {
-            Effect::Bus(BusEffect::Deliver { delivery, .. }) => Some(delivery.outlet.as_str()),
-            _ => None,
-        })
-        .collect();
-    assert_eq!(deliveries, ["rule.r.1"]);
-    assert!(core.bus().subscriptions.is_empty(), "it is none");
+    let mut s = up_with(fleet);
+    publish(&mut s, "t.go", "x");
+    let seq = last(&s, "t.go").seq;
+    s.expect(&format!("deliver event {seq} to rule.r.1"));
+    assert!(s.core.bus().subscriptions.is_empty(), "it is none");
 }
 
 #[test]

@@ -7,8 +7,8 @@ use eud_core::Core;
 use eud_core::event::Event;
 use eud_core::fleet::{Daemon, Fleet, Probe, Ready};
 use eud_core::io::{
-    Command, Effect, Input, Notify, Now, Persist, Recovery, Reply, RulePersist, RuleRecovery,
-    RunEvent, TaskEffect, TaskOver, TaskPersist, TaskRecovery, Usage, Which,
+    BusEffect, Command, Effect, Input, Notify, Now, Persist, Recovery, Reply, RulePersist,
+    RuleRecovery, RunEvent, TaskEffect, TaskOver, TaskPersist, TaskRecovery, Usage, Which,
 };
 use eud_core::record::{
     ApprovalRow, Book, EndReason, ExitRecord, GateRow, Intent, Ledger, PoolRow, RuleRow, TaskId,
@@ -413,6 +413,10 @@ fn line(effect: &Effect) -> Option<String> {
             drop_dir: true,
         }) => Some(format!("drop the folder of {unit}")),
         Effect::Task(TaskEffect::Drop { unit }) => Some(format!("drop {unit}")),
+        Effect::Bus(BusEffect::Deliver { delivery, .. }) => Some(format!(
+            "deliver event {} to {}",
+            delivery.seq, delivery.outlet
+        )),
         Effect::Persist(_)
         | Effect::Bus(_)
         | Effect::Task(_)
