@@ -10,7 +10,7 @@ use eud_core::fleet::{
     Action, Daemon, Fleet, Gate, Gauge, Handler, Job, Kind, Ladder, Level, Limit, Machine, Notice,
     Origin, Pool, Rate, Rule, Rung, Source, Subscription, TaskTemplate, Value, Webhook,
 };
-use eud_core::io::{BusEffect, BusRecovery, Command, Effect, Input, Now, Recovery, RuleCommand};
+use eud_core::io::{BusRecovery, Command, Recovery, RuleCommand};
 use eud_core::record::{TaskOrigin, Verdict};
 use scenario::{Script, daemon, fleet};
 use serde_json::json;
