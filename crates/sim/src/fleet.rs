@@ -31,6 +31,7 @@ pub(crate) fn random(dice: &mut Dice) -> Fleet {
     crate::publish::declare(dice, &mut fleet);
     crate::tasks::declare(dice, &mut fleet);
     crate::deliver::declare(dice, &mut fleet);
+    crate::rules::declare(dice, &mut fleet);
     fleet
 }
 

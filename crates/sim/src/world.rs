@@ -12,6 +12,7 @@ use eud_core::record::{
 };
 
 use crate::events::{BusJournal, BusUndo};
+use crate::rules::{RuleJournal, RuleUndo};
 use crate::tasks::{TaskJournal, TaskUndo};
 
 /// What nobody waits for is on the disk after this time, in milliseconds.
@@ -79,6 +80,7 @@ pub(crate) struct Journal {
     pub(crate) gates: BTreeMap<String, GateRow>,
     pub(crate) bus: BusJournal,
     pub(crate) tasks: TaskJournal,
+    pub(crate) rules: RuleJournal,
     pub(crate) next_generation: Generation,
 }
 
@@ -93,6 +95,7 @@ enum Undo {
     Gate(String, Option<GateRow>),
     Bus(BusUndo),
     Task(TaskUndo),
+    Rule(RuleUndo),
 }
 
 impl Journal {
@@ -152,9 +155,9 @@ impl Journal {
                 vec![Undo::Gate(row.gate.clone(), old)]
             }
             Persist::ForgetGate(gate) => vec![Undo::Gate(gate.clone(), self.gates.remove(gate))],
-            Persist::Rule(_) => Vec::new(),
+            Persist::Rule(item) => vec![Undo::Rule(self.rules.apply(item))],
             Persist::Bus(item) => {
-                let undo = self.bus.apply(item);
+                let undo = self.bus.apply(item, &self.rules);
                 undo.into_iter().map(Undo::Bus).collect()
             }
             Persist::Task(item) => vec![Undo::Task(self.tasks.apply(item))],
@@ -199,6 +202,7 @@ impl Journal {
             Undo::Gate(gate, old) => put(&mut self.gates, gate, old),
             Undo::Bus(undo) => self.bus.take_back(undo),
             Undo::Task(undo) => self.tasks.take_back(undo),
+            Undo::Rule(undo) => self.rules.take_back(undo),
             Undo::Profile(old) => self.profile = old,
         }
     }
