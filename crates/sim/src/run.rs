@@ -4,7 +4,7 @@
 //! have settled.
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
+use std::collections::{BTreeMap, BinaryHeap};
 
 use eud_core::Core;
 use eud_core::event::Seq;
@@ -161,8 +161,6 @@ pub(crate) struct History {
     pub(crate) events: EventChecker,
     pub(crate) deliveries: DeliveryChecker,
     pub(crate) rules: RuleChecker,
-    /// Units of which a rule changed what is wanted, in the present batch.
-    pub(crate) stepped_in: BTreeSet<Unit>,
     /// How often the machine was started.
     pub(crate) boots: u64,
     pub(crate) pending: Option<Command>,
@@ -208,7 +206,6 @@ pub fn simulate(seed: u64, planting: Planting, keep_trace: bool) -> Outcome {
         events: EventChecker::default(),
         deliveries: DeliveryChecker::default(),
         rules: RuleChecker::default(),
-        stepped_in: BTreeSet::new(),
         boots: 1,
         pending: None,
         planted,
