@@ -206,6 +206,7 @@ fn promises_of_the_bus(fleet: &Fleet) {
             }
             Handler::Exec { pool } => assert!(fleet.pools[pool].implicit),
             Handler::Webhook(hook) => assert!(hook.url.starts_with("http")),
+            Handler::Notify(notice) => assert!(fleet.channels.contains_key(&notice.channel)),
         }
     }
     for (name, pool) in &fleet.pools {

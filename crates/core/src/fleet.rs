@@ -9,17 +9,21 @@
 //! launch.
 
 mod bus;
+mod channel;
 mod gauge;
 mod pool;
+mod rule;
 mod trigger;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 pub use bus::{EventType, Events, From, Handler, Subscription, TaskTemplate, Webhook};
+pub use channel::{Channel, Email, Notice, Quiet, Severity, Tls, Via};
 pub use gauge::{
     FileMeasure, Gate, Gauge, Guard, GuardAction, Guarded, Level, Limit, Machine, Source, Value,
 };
 pub use pool::{Breaker, Delivery, Keep, Pool, ProgressFrom, PromptVia, Rate, WorkDir};
+pub use rule::{Action, Ladder, Rule, Rung};
 pub use trigger::{
     Anchor, Condition, GaugeTrigger, Job, Missed, Overlap, Retry, Watch, WatchAction, WatchEvent,
     When,
@@ -51,6 +55,15 @@ pub struct Fleet {
     /// Subscriptions by name.
     #[serde(default)]
     pub subscriptions: BTreeMap<String, Subscription>,
+    /// Webhooks of rules, by the names that their actions use.
+    #[serde(default)]
+    pub outlets: BTreeMap<String, Subscription>,
+    /// Rules, in the order of the file, which is the order in which they see an event.
+    #[serde(default)]
+    pub rules: Vec<Rule>,
+    /// Channels by name.
+    #[serde(default)]
+    pub channels: BTreeMap<String, Channel>,
     /// Pools of tasks by name.
     #[serde(default)]
     pub pools: BTreeMap<String, Pool>,

@@ -7,6 +7,7 @@
 //! Deliberately absent: anything asynchronous, any handle, any clock.
 
 mod bus;
+mod rule;
 mod task;
 
 use std::sync::Arc;
@@ -21,6 +22,7 @@ use crate::record::{
 use crate::view::{State, Transition};
 
 pub use bus::{BusCommand, BusEffect, BusNews, BusPersist, BusRecovery, DeliveryRef, Known};
+pub use rule::{RuleCommand, RulePersist, RuleRecovery};
 pub use task::{Numbers, TaskCommand, TaskEffect, TaskNews, TaskOver, TaskPersist, TaskRecovery};
 
 /// The time, as the shell sees it.
@@ -140,6 +142,8 @@ pub enum Command {
     Emit(Vec<NewEvent>),
     /// Something about subscriptions and dead letters.
     Bus(BusCommand),
+    /// Something about rules.
+    Rule(RuleCommand),
     /// Something about tasks.
     Task(TaskCommand),
     /// End the manager, in good order.
@@ -251,6 +255,8 @@ pub struct Recovery {
     pub boot_id: String,
     /// Durable memory of events.
     pub bus: BusRecovery,
+    /// Durable memory of rules.
+    pub rules: RuleRecovery,
     /// Durable memory of tasks.
     pub tasks: TaskRecovery,
 }
@@ -446,6 +452,8 @@ pub enum Persist {
     ForgetGate(String),
     /// Something about events.
     Bus(BusPersist),
+    /// Something about rules.
+    Rule(RulePersist),
     /// Something about tasks.
     Task(TaskPersist),
 }

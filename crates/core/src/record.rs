@@ -5,9 +5,13 @@
 //! a guess.
 
 mod bus;
+mod channel;
+mod rule;
 mod task;
 
 pub use bus::{AttemptError, DeadLetterRow, DeliveryRow, Outlet, SubscriptionRow};
+pub use channel::{ChannelRow, Message};
+pub use rule::{ApprovalRow, RuleKey, RuleRow, Verdict};
 pub use task::{NewTask, PoolRow, TaskId, TaskOrigin, TaskProgress, TaskRow, TaskSpec, TaskState};
 
 use serde::{Deserialize, Serialize};

@@ -6,11 +6,13 @@
 //! total.
 
 mod bus;
+mod rule;
 mod task;
 
 use std::collections::BTreeMap;
 
 pub use bus::{BusView, SubscriptionView};
+pub use rule::{RuleTrial, RuleView};
 pub use task::PoolView;
 
 use serde::{Deserialize, Serialize};

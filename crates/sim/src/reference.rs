@@ -59,6 +59,7 @@ impl Reference {
             | Command::Emit(_)
             | Command::Bus(_)
             | Command::Task(_)
+            | Command::Rule(_)
             | Command::Shutdown { .. } => BTreeSet::new(),
         }
     }

@@ -411,6 +411,7 @@ impl History {
             gates: journal.gates.values().cloned().collect(),
             boot_id: format!("boot {}", self.boots),
             bus: journal.bus.recovered(),
+            rules: eud_core::io::RuleRecovery::default(),
             tasks: journal.tasks.recovered(),
         };
         if self.defect.is_none() {

@@ -152,6 +152,7 @@ impl Journal {
                 vec![Undo::Gate(row.gate.clone(), old)]
             }
             Persist::ForgetGate(gate) => vec![Undo::Gate(gate.clone(), self.gates.remove(gate))],
+            Persist::Rule(_) => Vec::new(),
             Persist::Bus(item) => {
                 let undo = self.bus.apply(item);
                 undo.into_iter().map(Undo::Bus).collect()

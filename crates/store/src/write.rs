@@ -161,6 +161,7 @@ impl Store {
                     tx.prepare_cached("delete from gates where gate = ?1")?
                         .execute([gate])?;
                 }
+                Persist::Rule(_) => {}
                 Persist::Bus(item) => bus::put(&tx, item)?,
                 Persist::Task(persist) => task::put(&tx, persist)?,
             }

@@ -35,6 +35,9 @@ impl Core {
             Command::Bus(command) => self
                 .on_bus_command(command, now, out)
                 .map(|done| (done, false)),
+            Command::Rule(command) => self
+                .on_rule_command(command, now, out)
+                .map(|done| (done, false)),
             Command::Task(command) => self
                 .on_task_command(command, now, out)
                 .map(|done| (done, false)),

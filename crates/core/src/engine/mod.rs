@@ -67,6 +67,7 @@ mod level;
 mod load;
 mod policy;
 mod probe;
+mod rule;
 mod run;
 mod show;
 mod slot;
@@ -117,6 +118,7 @@ pub struct Core {
     guards: guard::Guards,
     bus: bus::Bus,
     tasks: task::Tasks,
+    rules: rule::Rules,
     next_generation: Generation,
     rng: Rng,
     shutting_down: bool,
@@ -141,6 +143,7 @@ impl Core {
             guards: guard::Guards::default(),
             bus: bus::Bus::default(),
             tasks: task::Tasks::default(),
+            rules: rule::Rules::default(),
             next_generation: 1,
             rng: Rng::new(seed),
             shutting_down: false,
@@ -213,6 +216,7 @@ impl Core {
             self.settle(now, out);
             self.hear(from, now, out);
             from = out.len();
+            self.tend_rules(now, out);
             self.tend_bus(now, out);
             if out.len() == from && self.dirty.is_empty() {
                 return;
@@ -231,6 +235,7 @@ impl Core {
             self.guards.next_timeout(),
             self.tasks.next_timeout(),
             self.bus.next_timeout(),
+            self.rules.next_timeout(),
         ]
         .into_iter()
         .flatten()

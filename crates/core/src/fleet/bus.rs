@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{EnvValue, Origin, Retry};
+use super::{EnvValue, Notice, Origin, Retry};
 
 /// How events are kept.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -144,6 +144,8 @@ pub enum Handler {
     },
     /// An HTTP request. Delivered when the answer is 2xx.
     Webhook(Webhook),
+    /// A message on a channel. Delivered when the channel has taken it on.
+    Notify(Notice),
 }
 
 /// A task to be submitted, with templates over `event`.

@@ -119,7 +119,10 @@ impl Core {
                 "a command can only be given in the fleet file: `[subscriptions.<name>] exec`"
                     .to_owned(),
             ),
-            Handler::Task(_) | Handler::Webhook(_) => Ok(()),
+            Handler::Notify(notice) if !self.fleet.channels.contains_key(&notice.channel) => {
+                Err(format!("there is no channel `{}`", notice.channel))
+            }
+            Handler::Task(_) | Handler::Webhook(_) | Handler::Notify(_) => Ok(()),
         }
     }
 
@@ -182,6 +185,7 @@ impl Core {
                 Handler::Job { job } => format!("job {job}"),
                 Handler::Task(task) => format!("task in {}", task.pool),
                 Handler::Exec { .. } => "exec".to_owned(),
+                Handler::Notify(notice) => format!("message on {}", notice.channel),
                 Handler::Webhook(webhook) => format!("webhook {}", webhook.url),
             },
             cursor: row.cursor,

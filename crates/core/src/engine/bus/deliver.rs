@@ -47,7 +47,9 @@ pub(crate) fn forget(row: &DeliveryRow, out: &mut Vec<Effect>) {
 impl Core {
     /// Begins what may begin, and makes durable what changed.
     pub(crate) fn tend_bus(&mut self, now: Now, out: &mut Vec<Effect>) {
-        self.offer_fresh(now);
+        let fresh = std::mem::take(&mut self.bus.fresh);
+        self.rules_see(&fresh, now, out);
+        self.offer_fresh(&fresh, now);
         self.revive(now, out);
         let names: Vec<String> = self.bus.subs.keys().cloned().collect();
         for name in &names {
@@ -116,6 +118,7 @@ impl Core {
                 None => Begun::Unread,
             },
             Handler::Exec { pool } => self.exec_for(name, place, pool, now, out),
+            Handler::Notify(_) => Begun::Failed("channels are not possible yet".to_owned()),
             Handler::Webhook(webhook) => {
                 let attempt = slot.deliveries.get(&place).map_or(0, |d| d.row.attempts) + 1;
                 out.push(Effect::Bus(BusEffect::Deliver {

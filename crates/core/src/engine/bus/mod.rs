@@ -293,7 +293,7 @@ impl Core {
             let item = BusPersist::Event { event, content };
             out.push(Effect::Persist(Persist::Bus(item)));
         }
-        if !self.bus.subs.is_empty() {
+        if !self.bus.subs.is_empty() || !self.fleet.rules.is_empty() {
             self.bus.fresh.push(Arc::clone(&event));
         }
         out.push(Effect::Stored(event));

@@ -33,9 +33,8 @@ pub(crate) fn depth_of(event: &Event) -> u32 {
 
 impl Core {
     /// Offers events that were just stored to those who are not behind.
-    pub(crate) fn offer_fresh(&mut self, now: Now) {
-        let fresh = std::mem::take(&mut self.bus.fresh);
-        for event in &fresh {
+    pub(crate) fn offer_fresh(&mut self, fresh: &[Arc<Event>], now: Now) {
+        for event in fresh {
             let variables = Variables::of(event);
             for slot in self.bus.subs.values_mut() {
                 let is_next = slot.row.cursor + 1 == event.seq;
