@@ -105,6 +105,55 @@ fn place_of_bus(spec: &TableSpec) -> (&'static str, &'static [(&'static str, &'s
             "[pools.x]\ncommand = \"base\"\n[pools.x.breaker]",
             &[("failures", "9"), ("rest", "\"1s\"")],
         ),
+        _ => place_of_rules(spec),
+    }
+}
+
+/// The same of rules and channels.
+fn place_of_rules(spec: &TableSpec) -> (&'static str, &'static [(&'static str, &'static str)]) {
+    match spec.name {
+        "a rule" => (
+            "[[rules]]",
+            &[
+                ("name", "\"base\""),
+                ("on", "\"base\""),
+                ("then", "{ stop = \"web\" }"),
+            ],
+        ),
+        "an action" => (
+            "[[rules]]\nname = \"base\"\non = \"base\"\n[[rules.then]]",
+            &[("stop", "\"web\"")],
+        ),
+        "ladder" => (
+            "[[rules]]\nname = \"base\"\non = \"base\"\n[rules.ladder]",
+            &[("rungs", "{ then = { stop = \"web\" } }")],
+        ),
+        "a rung" => (
+            "[[rules]]\nname = \"base\"\non = \"base\"\n[[rules.ladder.rungs]]",
+            &[("then", "{ stop = \"web\" }")],
+        ),
+        "approve" => (
+            "[[rules]]\nname = \"base\"\non = \"base\"\nthen = { stop = \"web\" }\n\
+             [rules.approve]",
+            &[],
+        ),
+        "a channel" => ("[channels.x]", &[("exec", "\"base\"")]),
+        "email" => (
+            "[channels.x.email]",
+            &[
+                ("host", "\"base\""),
+                ("from", "\"base@base\""),
+                ("to", "\"base@base\""),
+            ],
+        ),
+        "quiet" => (
+            "[channels.x]\nvia = \"desktop\"\n[channels.x.quiet]",
+            &[("from", "\"21:00\""), ("to", "\"06:00\"")],
+        ),
+        "a message" => (
+            "[subscriptions.x]\non = \"base\"\n[subscriptions.x.notify]",
+            &[("channel", "\"desk\"")],
+        ),
         name => panic!("table {name} has no place in this test"),
     }
 }
@@ -125,6 +174,12 @@ fn companion(spec: &TableSpec, key: &str) -> &'static [(&'static str, &'static s
         ("a gauge", "cwd" | "env") => &[("command", "\"base\"")],
         ("a pool", "retry_exits") => &[("retries", "1")],
         ("task", "once") => &[("key", "\"k\"")],
+        ("a rule", "count" | "sequence") => &[("within", "\"9m\"")],
+        ("a rule", "unless") => &[("for", "\"9m\"")],
+        ("an action", "subject" | "data") => &[("emit", "\"model.other\"")],
+        ("an action", "timeout" | "retries") => &[("exec", "\"base\"")],
+        ("an action", "reason") => &[("hold", "\"web\"")],
+        ("email", "password") => &[("user", "\"base\"")],
         ("a daemon", "only_when" | "overlap" | "retry") => &[("kind", "\"job\"")],
         _ => &[],
     }
@@ -144,7 +199,8 @@ fn document_with(spec: &TableSpec, pair: Option<(&str, &str)>, with: &[(&str, &s
     lines.extend(with.iter().map(|(key, value)| format!("{key} = {value}")));
     for (key, value) in base {
         let chosen = given.is_some_and(|given| spec.one_of.contains(&given));
-        let replaced = chosen && spec.one_of.contains(key);
+        let replaced =
+            (chosen && spec.one_of.contains(key)) || (given == Some("sequence") && *key == "on");
         if given != Some(key) && !replaced {
             lines.push(format!("{key} = {value}"));
         }
@@ -172,6 +228,11 @@ fn document_with(spec: &TableSpec, pair: Option<(&str, &str)>, with: &[(&str, &s
     }
     if !(root && matches!(given, Some("gates" | "gauges"))) {
         lines.push("[gates.gpu]\ngauge = \"g\"\nmembers = [\"web\"]".into());
+    }
+    if !(root && given == Some("channels")) {
+        for name in ["desk", "ops"] {
+            lines.push(format!("[channels.{name}]\nvia = \"desktop\""));
+        }
     }
     if !root {
         lines.push("[profiles]\nsmall = [\"web\"]".into());
@@ -204,6 +265,15 @@ fn load_text(folder: &Path, text: &str) -> Result<Fleet, Invalid> {
     for pool in fleet.pools.values_mut() {
         pool.origin = Origin::default();
         pool.template.origin = Origin::default();
+    }
+    for outlet in fleet.outlets.values_mut() {
+        outlet.origin = Origin::default();
+    }
+    for rule in &mut fleet.rules {
+        rule.origin = Origin::default();
+    }
+    for channel in fleet.channels.values_mut() {
+        channel.origin = Origin::default();
     }
     Ok(fleet)
 }

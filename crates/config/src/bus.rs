@@ -11,6 +11,7 @@ use eud_core::template::Template;
 use crate::checked::Checked;
 use crate::diagnostic::Code;
 use crate::gauges::Gates;
+use crate::model_bus;
 use crate::relations::Declarations;
 use crate::source::{At, Draft, Report, quoted};
 
@@ -112,22 +113,30 @@ fn subscription_alone(declared: &DeclaredSubscription, report: &mut Report) {
         let draft = Draft::error(Code::Missing, at, "no type of events is meant");
         report.push(draft.label("name one; \"*\" means all"));
     }
-    if let Some(task) = table.table("task")
-        && task.bool("once") == Some(true)
+    if let Some(task) = table.table("task") {
+        once_alone(task, report);
+    }
+    let retry = &subscription.retry;
+    let delays = (retry.backoff_initial_ms, retry.backoff_max_ms);
+    backoff(table, delays, report);
+}
+
+/// `once` without a key.
+pub(crate) fn once_alone(task: &Checked, report: &mut Report) {
+    if task.bool("once") == Some(true)
         && let (Some(at), None) = (task.at("once"), task.get("key"))
     {
         let message = "`once` is about tasks of the same key, and there is no `key`";
         let draft = Draft::error(Code::Missing, at, message);
         report.push(draft.label("give `key`, a text if all are the same"));
     }
-    backoff(
-        table,
-        (
-            subscription.retry.backoff_initial_ms,
-            subscription.retry.backoff_max_ms,
-        ),
-        report,
-    );
+}
+
+/// The same as [`backoff`], of what is tried as often as the deliveries of a subscription.
+pub(crate) fn backoff_of_tries(table: &Checked, report: &mut Report) {
+    let retry = model_bus::retry(table, Subscription::default().retry);
+    let delays = (retry.backoff_initial_ms, retry.backoff_max_ms);
+    backoff(table, delays, report);
 }
 
 /// A first delay that is longer than the longest.
@@ -199,12 +208,8 @@ pub(crate) fn references(
         if let (Some(name), Some(at)) = (table.text("job"), table.at("job")) {
             job(daemons, name, at, report);
         }
-        let task = table.table("task");
-        if let Some((name, at)) = task.and_then(|task| Some((task.text("pool")?, task.at("pool")?)))
-            && !pools.contains_key(name)
-        {
-            let known = pools.keys().map(String::as_str).collect();
-            unknown("pool", Code::UnknownPool, name, (at, known), report);
+        if let Some(task) = table.table("task") {
+            pool_of_task(task, pools, report);
         }
     }
     for declared in pools.values() {
@@ -214,6 +219,16 @@ pub(crate) fn references(
                 unknown("gate", Code::UnknownGate, &name, (at, known), report);
             }
         }
+    }
+}
+
+/// Looks up the pool of a task.
+pub(crate) fn pool_of_task(task: &Checked, pools: &Pools, report: &mut Report) {
+    if let (Some(name), Some(at)) = (task.text("pool"), task.at("pool"))
+        && !pools.contains_key(name)
+    {
+        let known = pools.keys().map(String::as_str).collect();
+        unknown("pool", Code::UnknownPool, name, (at, known), report);
     }
 }
 
@@ -236,13 +251,21 @@ fn job(daemons: &Declarations, name: &str, at: At, report: &mut Report) {
     }
 }
 
-fn unknown(noun: &str, code: Code, name: &str, (at, known): (At, Vec<&str>), report: &mut Report) {
+/// Reports a name that is not defined; `known` are those that are.
+pub(crate) fn unknown(
+    noun: &str,
+    code: Code,
+    name: &str,
+    (at, known): (At, Vec<&str>),
+    report: &mut Report,
+) {
     let near = report.nearest(name, known.iter().copied());
     let message = format!("{noun} {} is not defined", quoted(name));
     let draft = Draft::error(code, at, message);
     let section = match noun {
         "job" => "daemons",
         "pool" => "pools",
+        "channel" => "channels",
         _ => "gates",
     };
     let some = known

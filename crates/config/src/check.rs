@@ -24,6 +24,8 @@ pub(crate) struct Checker<'a> {
     /// The table is `[defaults]`: it may lack what a daemon must have, and may not hold what is a
     /// daemon's own.
     pub(crate) defaults: bool,
+    /// The table is a rule: its texts may name `rule`, too.
+    pub(crate) rule: bool,
 }
 
 /// A text after expansion.
@@ -265,6 +267,7 @@ impl Checker<'_> {
             Type::Command => Val::Words(self.command(key, node, Words::Plain)?),
             Type::TaskCommand => Val::Words(self.command(key, node, Words::Templates)?),
             Type::Json => Val::Json(self.json_schema(key, node)?),
+            Type::RuleData => Val::Json(self.json_texts(key, node)?),
             Type::Limit => Val::Limit(self.limit(key, node)?),
             _ => self.scalar(key, node, ty)?,
         };
@@ -312,14 +315,6 @@ impl Checker<'_> {
             Type::HttpUrl => self
                 .parsed(key, node, BadUrl, "URL", values::http_url)
                 .map(Val::Text),
-            Type::WebUrl => self
-                .parsed(key, node, BadUrl, "URL", values::web_url)
-                .map(Val::Text),
-            Type::EventPattern => self.event_pattern(key, node).map(Val::Text),
-            Type::Cel => self.cel(key, node).map(Val::Text),
-            Type::EventText => self.event_text(key, node).map(Val::Text),
-            Type::TaskText => self.task_text(key, node).map(Val::Text),
-            Type::TaskPath => self.task_path(key, node).map(Val::Text),
             Type::HostPort => self
                 .parsed(key, node, BadAddress, "address", values::host_port)
                 .map(Val::Text),
@@ -347,9 +342,48 @@ impl Checker<'_> {
             | Type::GaugeName
             | Type::GateName
             | Type::PoolName
+            | Type::ChannelName
             | Type::ProfileName
             | Type::Selector
             | Type::Line => self.line(key, node).map(Val::Text),
+            _ => self.scalar_of_bus(key, node, ty),
+        }
+    }
+
+    /// The same of what events, rules and channels are made of.
+    fn scalar_of_bus(&mut self, key: &str, node: &Node, ty: &'static Type) -> Option<Val> {
+        use Code::{BadAddress, BadName, BadUrl, BadValue};
+        match ty {
+            Type::WebUrl => self
+                .parsed(key, node, BadUrl, "URL", values::web_url)
+                .map(Val::Text),
+            Type::EventPattern => self.event_pattern(key, node).map(Val::Text),
+            Type::Cel => self.cel(key, node).map(Val::Text),
+            Type::EventText => self.event_text(key, node).map(Val::Text),
+            Type::RuleName => self
+                .parsed(key, node, BadName, "name of a rule", values::name)
+                .map(Val::Text),
+            Type::PublicType => self
+                .parsed(key, node, BadValue, "type of events", values::event_type)
+                .map(Val::Text),
+            Type::TimeOfDay => self
+                .parsed(key, node, BadValue, "time of day", values::time_of_day)
+                .map(|minutes| Val::Int(minutes.into())),
+            Type::Host => self
+                .parsed(key, node, BadAddress, "host", values::host)
+                .map(Val::Text),
+            Type::MailAddress => self
+                .parsed(
+                    key,
+                    node,
+                    BadAddress,
+                    "address of mail",
+                    values::mail_address,
+                )
+                .map(Val::Text),
+            Type::RuleSelector => self.named_text(key, node).map(Val::Text),
+            Type::TaskText => self.task_text(key, node).map(Val::Text),
+            Type::TaskPath => self.task_path(key, node).map(Val::Text),
             _ => self.text(key, node).map(|text| Val::Text(text.text)),
         }
     }
@@ -454,7 +488,7 @@ impl Checker<'_> {
         self.error(code, at, message, label);
     }
 
-    fn line(&mut self, key: &str, node: &Node) -> Option<String> {
+    pub(crate) fn line(&mut self, key: &str, node: &Node) -> Option<String> {
         const CHARS_MAX: usize = 200;
         let text = self.text(key, node)?.text;
         let why = if text.trim().is_empty() {
@@ -613,7 +647,9 @@ impl Type {
                 )
             }
             (Self::Many(item), value) => matches!(value, Value::Array(_)) || item.takes(node),
-            (Self::Table(_) | Self::Map(_) | Self::Json, value) => matches!(value, Value::Table(_)),
+            (Self::Table(_) | Self::Map(_) | Self::Json | Self::RuleData, value) => {
+                matches!(value, Value::Table(_))
+            }
             (Self::Either(options), _) => options.iter().any(|option| option.takes(node)),
             (_, value) => matches!(value, Value::Text(_)),
         }
@@ -645,7 +681,7 @@ impl Type {
             Self::Limit => "a number, a size, \"unlimited\", or [soft, hard]".into(),
             Self::EnvText | Self::TaskText => "a string, an integer or a boolean".into(),
             Self::Many(item) => format!("{}, or an array of them", item.describe()),
-            Self::Table(_) | Self::Map(_) | Self::Json => "a table".into(),
+            Self::Table(_) | Self::Map(_) | Self::Json | Self::RuleData => "a table".into(),
             Self::Either(options) => {
                 let all: Vec<String> = options.iter().map(Self::describe).collect();
                 all.join(" or ")
@@ -664,12 +700,20 @@ impl Type {
             Self::EventPattern => "a pattern of event types such as \"file.*\"".into(),
             Self::Cel => "an expression such as \"event.data.size > 10\"".into(),
             Self::EventText => "a string".into(),
+            Self::PublicType => "a type of events such as \"model.promoted\"".into(),
+            Self::TimeOfDay => "a time of day such as \"22:00\"".into(),
+            Self::Host => "a host such as \"mail.example.org\"".into(),
+            Self::MailAddress => "an address such as \"ada@example.org\"".into(),
+            Self::RuleName => "the name of a rule".into(),
+            Self::ChannelName => "the name of a channel".into(),
             Self::GateName => "the name of a gate".into(),
             Self::PoolName => "the name of a pool".into(),
             Self::GaugeName => "the name of a gauge".into(),
             Self::DaemonName => "the name of a daemon".into(),
             Self::ProfileName => "the name of a profile".into(),
-            Self::Selector => "a selector such as \"web\", \"rag-*\" or \"category:x\"".into(),
+            Self::Selector | Self::RuleSelector => {
+                "a selector such as \"web\", \"rag-*\" or \"category:x\"".into()
+            }
             Self::Text | Self::Line | Self::Script => "a string".into(),
         }
     }

@@ -16,6 +16,12 @@ use crate::diagnostic::Code;
 use crate::document::{Node, Value};
 use crate::source::{At, Draft, quoted};
 
+/// What templates of rules may name, too.
+pub(crate) const RULE: Known = Known {
+    name: "rule",
+    parts: Some(&["name", "key", "description"]),
+};
+
 /// Variables of expressions.
 pub(crate) const EXPRESSION_VARIABLES: [&str; 1] = ["event"];
 
@@ -46,11 +52,53 @@ impl Checker<'_> {
         None
     }
 
-    /// A template over `event`.
+    /// A template over `event`; within a rule, over `rule` too.
     pub(crate) fn event_text(&mut self, key: &str, node: &Node) -> Option<String> {
         let text = self.text(key, node)?;
-        let good = self.template(key, node.at, &text, EVENT);
+        let known: &[Known] = if self.rule { &[EVENT, RULE] } else { &[EVENT] };
+        let good = self.template(key, node.at, &text, known);
         good.then_some(text.text)
+    }
+
+    /// A name or a selector, or a template that gives one.
+    pub(crate) fn named_text(&mut self, key: &str, node: &Node) -> Option<String> {
+        match &node.value {
+            Value::Text(text) if is_template(text) => self.event_text(key, node),
+            _ => self.line(key, node),
+        }
+    }
+
+    /// A table as JSON, whose texts are templates. Nothing is expanded.
+    pub(crate) fn json_texts(&mut self, key: &str, node: &Node) -> Option<Json> {
+        let json = self.json(key, node)?;
+        self.templates_within(key, node).then_some(json)
+    }
+
+    fn templates_within(&mut self, key: &str, node: &Node) -> bool {
+        match &node.value {
+            Value::Text(text) => {
+                let text = Text {
+                    text: text.clone(),
+                    expanded: false,
+                };
+                self.template(key, node.at, &text, &[EVENT, RULE])
+            }
+            Value::Array(items) => {
+                let mut good = true;
+                for item in items {
+                    good &= self.templates_within(key, item);
+                }
+                good
+            }
+            Value::Table(table) => {
+                let mut good = true;
+                for entry in &table.entries {
+                    good &= self.templates_within(key, &entry.node);
+                }
+                good
+            }
+            _ => true,
+        }
     }
 
     /// A template over `task`. Integers and booleans are taken as their texts.
@@ -59,14 +107,14 @@ impl Checker<'_> {
             return self.env_text(key, node);
         }
         let text = self.text(key, node)?;
-        self.template(key, node.at, &text, TASK)
+        self.template(key, node.at, &text, &[TASK])
             .then(|| self.env_text(key, node))?
     }
 
     /// A path, absolute unless a template gives its beginning.
     pub(crate) fn task_path(&mut self, key: &str, node: &Node) -> Option<String> {
         let text = self.text(key, node)?;
-        if !self.template(key, node.at, &text, TASK) {
+        if !self.template(key, node.at, &text, &[TASK]) {
             return None;
         }
         match begins_with_template(&text.text) {
@@ -77,12 +125,12 @@ impl Checker<'_> {
 
     /// Whether a word of a command is a template over `task`; what is wrong has been reported.
     pub(crate) fn task_word(&mut self, key: &str, at: At, text: &Text) -> bool {
-        self.template(key, at, text, TASK)
+        self.template(key, at, text, &[TASK])
     }
 
-    fn template(&mut self, key: &str, at: At, text: &Text, known: Known) -> bool {
+    fn template(&mut self, key: &str, at: At, text: &Text, known: &[Known]) -> bool {
         let parsed = Template::parse(&text.text);
-        let Err(fault) = parsed.and_then(|template| template.check(&[known])) else {
+        let Err(fault) = parsed.and_then(|template| template.check(known)) else {
             return true;
         };
         let place = self
@@ -186,6 +234,11 @@ fn at_pointer(node: &Node, pointer: &str) -> At {
         }
     }
     node.at
+}
+
+/// Whether something in it is to be filled in.
+pub(crate) fn is_template(text: &str) -> bool {
+    ["{{", "{%", "{#"].iter().any(|open| text.contains(open))
 }
 
 /// Whether nothing stands before the first template.

@@ -89,6 +89,8 @@ pub enum Code {
     UnknownGate,
     /// A pool that is not defined.
     UnknownPool,
+    /// A channel that is not defined.
+    UnknownChannel,
     /// A profile that is not defined.
     UnknownProfile,
     /// A selector in a profile that means nothing in this fleet.

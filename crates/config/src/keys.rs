@@ -76,11 +76,27 @@ pub(crate) enum Type {
     HttpUrl,
     /// `http://` or `https://`.
     WebUrl,
+    /// The name of a rule.
+    RuleName,
+    /// The name of a channel.
+    ChannelName,
+    /// A selector of daemons, or a template over `event` and `rule` that gives one.
+    RuleSelector,
+    /// A table that is taken as JSON; its texts are templates over `event` and `rule`.
+    RuleData,
+    /// A type of events that a fleet may publish.
+    PublicType,
+    /// `HH:MM`, in minutes after midnight.
+    TimeOfDay,
+    /// The name or the address of a host.
+    Host,
+    /// An address of mail.
+    MailAddress,
     /// A pattern of types of events.
     EventPattern,
     /// A CEL expression over `event`.
     Cel,
-    /// A template over `event`.
+    /// A template over `event`; within a rule, over `rule` too.
     EventText,
     /// A template over `task`; an integer or a boolean is taken as its text.
     TaskText,

@@ -7,6 +7,7 @@
 
 mod bus;
 mod gauges;
+mod rules;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
@@ -27,6 +28,7 @@ use crate::merge;
 use crate::model::{self, Place};
 use crate::profiles::{Profile, Profiles};
 use crate::relations::{self, Declarations, Declared};
+use crate::rules::{self as rule_relations, Channels, Known, Rules};
 use crate::source::{At, Draft, Report, Sources, quoted};
 use crate::tables::{DAEMON, ROOT};
 use crate::zone::MachineZone;
@@ -147,6 +149,8 @@ struct Parts {
     event_types: EventTypes,
     subscriptions: Subscriptions,
     pools: Pools,
+    rules: Rules,
+    channels: Channels,
     default: Option<(String, At)>,
     /// `[defaults]` of the main file.
     defaults: Option<Table>,
@@ -249,6 +253,7 @@ impl Loader<'_> {
             env: self.env,
             report: &mut self.report,
             defaults,
+            rule: false,
         }
     }
 
@@ -372,6 +377,7 @@ impl Loader<'_> {
         let (types, subscriptions, pools) =
             (&parts.event_types, &parts.subscriptions, &parts.pools);
         let few = bus_relations::check_alone(types, subscriptions, pools, report) && few;
+        let few = rule_relations::check_alone(&parts.rules, &parts.channels, report) && few;
         let bounded = relations::check_alone(&parts.daemons, report) && few;
         let mut members = BTreeMap::new();
         if !self.broken && bounded {
@@ -380,6 +386,13 @@ impl Loader<'_> {
             gauge_relations::references(&parts.daemons, gauges, gates, &mut self.report);
             let (daemons, report) = (&parts.daemons, &mut self.report);
             bus_relations::references(daemons, gates, subscriptions, pools, report);
+            let known = Known {
+                fleet,
+                gates,
+                pools,
+                channels: &parts.channels,
+            };
+            rule_relations::references(&parts.rules, subscriptions, &known, report);
             let profiles = Profiles {
                 fleet,
                 daemons: &parts.daemons,
@@ -430,6 +443,7 @@ impl Loader<'_> {
             .collect();
         let (types, subscriptions) = (&parts.event_types, &parts.subscriptions);
         bus_relations::declare(types, subscriptions, &parts.pools, fleet);
+        rule_relations::declare(&parts.rules, &parts.channels, fleet);
         let terms =
             |profile: &Profile| profile.terms.iter().map(|(term, _)| term.clone()).collect();
         fleet.profiles = parts
@@ -495,6 +509,12 @@ impl Loader<'_> {
         }
         if let Some(entry) = document.table.get("pools") {
             self.pools(entry, defaults.as_ref(), parts, folder);
+        }
+        if let Some(entry) = document.table.get("rules") {
+            self.rules(entry, defaults.as_ref(), parts, folder);
+        }
+        if let Some(entry) = document.table.get("channels") {
+            self.channels(entry, defaults.as_ref(), parts, folder);
         }
     }
 

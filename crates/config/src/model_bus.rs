@@ -11,6 +11,7 @@ use eud_core::fleet::{
 
 use crate::checked::{Checked, Item, Val, ints};
 use crate::model::{self, Place};
+use crate::model_channel;
 
 /// Fills in what `[events]` says of keeping.
 pub(crate) fn events(table: &Checked, events: &mut Events) {
@@ -68,25 +69,38 @@ fn handler(name: &str, table: &Checked) -> Option<Handler> {
         let job = job.to_owned();
         return Some(Handler::Job { job });
     }
-    if let Some(task) = table.table("task") {
-        let text = |key: &str| task.text(key).map(str::to_owned);
-        return Some(Handler::Task(TaskTemplate {
-            pool: text("pool")?,
-            args: task.texts("args").into_iter().map(|(arg, _)| arg).collect(),
-            prompt: text("prompt"),
-            key: text("key"),
-            priority: task
-                .int("priority")
-                .and_then(|priority| i32::try_from(priority).ok())
-                .unwrap_or_default(),
-            once: task.bool("once").unwrap_or(false),
-        }));
+    if let Some(table) = table.table("task") {
+        return task(table).map(Handler::Task);
     }
     if table.words("exec").is_some() {
         let pool = implicit(name);
         return Some(Handler::Exec { pool });
     }
-    let item = table.get("webhook")?;
+    if let Some(item) = table.get("notify") {
+        return model_channel::notice(item).map(Handler::Notify);
+    }
+    webhook(table.get("webhook")?).map(Handler::Webhook)
+}
+
+/// A task to be submitted.
+pub(crate) fn task(table: &Checked) -> Option<TaskTemplate> {
+    let text = |key: &str| table.text(key).map(str::to_owned);
+    let args = table.texts("args").into_iter();
+    Some(TaskTemplate {
+        pool: text("pool")?,
+        args: args.map(|(arg, _)| arg).collect(),
+        prompt: text("prompt"),
+        key: text("key"),
+        priority: table
+            .int("priority")
+            .and_then(|priority| i32::try_from(priority).ok())
+            .unwrap_or_default(),
+        once: table.bool("once").unwrap_or(false),
+    })
+}
+
+/// An HTTP request: its URL, or a table.
+pub(crate) fn webhook(item: &Item) -> Option<Webhook> {
     let none = Checked::default();
     let (url, more) = match &item.val {
         Val::Text(url) => (url.as_str(), &none),
@@ -94,14 +108,15 @@ fn handler(name: &str, table: &Checked) -> Option<Handler> {
         _ => return None,
     };
     let value = |(name, item): &(String, Item)| Some((name.clone(), model::env_value(item)?));
-    Some(Handler::Webhook(Webhook {
+    Some(Webhook {
         url: url.to_owned(),
         headers: more.map("headers").iter().filter_map(value).collect(),
         secret: more.table("secret").and_then(model::secret_value),
-    }))
+    })
 }
 
-fn retry(table: &Checked, default: Retry) -> Retry {
+/// Tries after the first one.
+pub(crate) fn retry(table: &Checked, default: Retry) -> Retry {
     let none = Checked::default();
     let Some(retry) = table.table("retries") else {
         let limit = table.count("retries").unwrap_or(default.limit);
@@ -168,15 +183,15 @@ pub(crate) fn pool(name: &str, table: &Checked, place: &Place<'_>, origin: Origi
     }
 }
 
-/// The pool of a subscription whose handler is a command. `table` is what it inherits.
+/// The pool of a subscription or channel that is a command. `table` is what it inherits.
 pub(crate) fn handler_pool(
+    name: &str,
     subscription: &Subscription,
     argv: &[String],
     table: &Checked,
     place: &Place<'_>,
 ) -> Pool {
-    let name = implicit(&subscription.name);
-    let mut pool = pool(&name, table, place, subscription.origin.clone());
+    let mut pool = pool(name, table, place, subscription.origin.clone());
     pool.description.clone_from(&subscription.description);
     pool.template.exec.argv = argv.to_vec();
     pool.template.timeout_ms = Some(subscription.timeout_ms);
@@ -194,7 +209,8 @@ fn exits(table: &Checked, key: &str) -> Option<BTreeSet<i32>> {
     )
 }
 
-fn rate(table: &Checked) -> Option<Rate> {
+/// So many in a time.
+pub(crate) fn rate(table: &Checked) -> Option<Rate> {
     Some(Rate {
         count: table.count("count")?,
         per_ms: table.amount("per")?,

@@ -35,8 +35,18 @@ fn table(out: &mut String, spec: &TableSpec) {
         "an event type" => "`[events.types.\"<type>\"]`".to_owned(),
         "a subscription" => "`[subscriptions.<name>]`".to_owned(),
         "a pool" => "`[pools.<name>]`".to_owned(),
-        part @ ("task" | "webhook") => format!("`{part}` of a subscription"),
-        part @ ("rate" | "work_dir" | "breaker") => format!("`{part}` of a pool"),
+        "task" => "`task` of a subscription or an action".to_owned(),
+        "webhook" => "`webhook` of a subscription, an action or a channel".to_owned(),
+        "notify" => "`ready.notify` and `live.notify`".to_owned(),
+        "rate" => "`rate` of a pool, `limit` of a rule".to_owned(),
+        part @ ("work_dir" | "breaker") => format!("`{part}` of a pool"),
+        "a rule" => "`[[rules]]`".to_owned(),
+        "an action" => "An action in `then` of a rule or a rung".to_owned(),
+        "a rung" => "A rung in `rungs` of a ladder".to_owned(),
+        part @ ("ladder" | "approve") => format!("`{part}` of a rule"),
+        "a channel" => "`[channels.<name>]`".to_owned(),
+        part @ ("quiet" | "email") => format!("`{part}` of a channel"),
+        "a message" => "`notify` of a subscription or an action".to_owned(),
         guard @ ("memory" | "cpu" | "silent_for" | "heartbeat" | "log_rate") => {
             format!("`guards.{guard}`")
         }

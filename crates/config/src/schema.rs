@@ -85,7 +85,7 @@ fn ty(ty_: &Type, defaults: bool) -> Value {
         Type::Choice(words) => reference_or(json!({ "enum": words })),
         Type::Command | Type::TaskCommand => json!({ "$ref": "#/$defs/command" }),
         Type::Limit => limit(),
-        Type::Json => json!({ "type": "object" }),
+        Type::Json | Type::RuleData => json!({ "type": "object" }),
         Type::EnvText | Type::TaskText => json!({ "type": ["string", "integer", "boolean"] }),
         Type::Many(item) => {
             let item = ty(item, defaults);
@@ -104,6 +104,11 @@ fn ty(ty_: &Type, defaults: bool) -> Value {
         | Type::GaugeName
         | Type::GateName
         | Type::PoolName
+        | Type::RuleName
+        | Type::ChannelName
+        | Type::RuleSelector
+        | Type::PublicType
+        | Type::Host
         | Type::EventText
         | Type::TaskPath
         | Type::Cron
@@ -142,6 +147,8 @@ fn written(ty_: &Type) -> Value {
             )
         }
         Type::WebUrl => pattern("^https?://[^\\s]+$", &["https://example.org/hook"]),
+        Type::TimeOfDay => pattern("^[0-9]{1,2}:[0-9]{2}$", &["22:00"]),
+        Type::MailAddress => pattern("^[^@]+@[^@]+$", &["ada@example.org"]),
         Type::EventPattern => pattern(r"^[A-Za-z0-9._*-]+$", &["file.*"]),
         Type::Regex | Type::Cel => json!({ "type": "string", "minLength": 1 }),
         Type::HttpUrl => pattern("^http://[^\\s]+$", &["http://127.0.0.1:8080/health"]),

@@ -5,20 +5,24 @@
 //! Invariants: `default` and `example` are TOML that the parser accepts (tested).
 
 mod bus;
+mod channel;
 mod daemon;
 mod gauge;
 mod guard;
 mod job;
 mod pool;
 mod probe;
+mod rule;
 
 use crate::keys::{KeyRule, MapSpec, TableSpec, Type, key};
 
 pub(crate) use bus::{EVENT_TYPE, EVENT_TYPES, EVENTS, SUBSCRIPTION};
+pub(crate) use channel::CHANNEL;
 pub(crate) use daemon::{DAEMON, RESTART};
 pub(crate) use gauge::{GATE, GAUGE};
 pub(crate) use job::WATCH;
 pub(crate) use pool::POOL;
+pub(crate) use rule::RULE;
 
 /// Longest duration that a key takes: 10 years.
 const DURATION_MS_MAX: u64 = 315_360_000_000;
@@ -38,6 +42,7 @@ const fn int(min: i64, max: i64) -> Type {
 
 static SELECTOR: Type = Type::Selector;
 static INCLUDE: Type = Type::Include;
+static A_RULE: Type = Type::Table(&RULE);
 
 /// The whole file.
 pub(crate) static ROOT: TableSpec = TableSpec {
@@ -50,7 +55,8 @@ pub(crate) static ROOT: TableSpec = TableSpec {
             "[]",
             "Further files: paths or globs, relative to this file. They may hold `include`, \
              `[defaults]`, `[profiles]`, `[daemons]`, `[gauges]`, `[gates]`, `[events.types]`, \
-             `[subscriptions]` and `[pools]`. A glob does not match names that begin with a dot.",
+             `[subscriptions]`, `[pools]`, `[[rules]]` and `[channels]`. A glob does \
+             not match names that begin with a dot.",
         ),
         key(
             "fleet",
@@ -108,14 +114,29 @@ pub(crate) static ROOT: TableSpec = TableSpec {
             "{ agents = { command = \"x\" } }",
             "What runs tasks, by name.",
         ),
+        key(
+            "rules",
+            Type::Many(&A_RULE),
+            "{ name = \"r\", on = \"*\", then = { stop = \"web\" } }",
+            "What is done when something happens: `[[rules]]` for each. They see an event in this \
+             order.",
+        ),
+        key(
+            "channels",
+            Type::Map(&CHANNELS),
+            "{ desk = { via = \"desktop\" } }",
+            "Ways to people, by name.",
+        ),
     ],
     required: &[],
     one_of: &[],
     hints: &[
-        ("rules", LATER),
         ("pipelines", LATER),
         ("subscription", "write `[subscriptions.<name>]`"),
         ("pool", "write `[pools.<name>]`"),
+        ("rule", "write `[[rules]]`"),
+        ("channel", "write `[channels.<name>]`"),
+        ("notify", "write `[channels.<name>]`"),
         ("event", "write `[events]`"),
         ("daemon", "write `[daemons.<name>]`"),
         ("services", "write `[daemons.<name>]`"),
@@ -190,8 +211,14 @@ static POOLS: MapSpec = MapSpec {
     noun: "pool",
 };
 
+static CHANNELS: MapSpec = MapSpec {
+    keys: KeyRule::OutletName,
+    value: Type::Table(&CHANNEL),
+    noun: "channel",
+};
+
 /// Every table with known keys, for suggestions across tables, the schema and the reference.
-pub(crate) static TABLES: [&TableSpec; 46] = [
+pub(crate) static TABLES: [&TableSpec; 55] = [
     &ROOT,
     &FLEET,
     &DAEMON,
@@ -238,4 +265,13 @@ pub(crate) static TABLES: [&TableSpec; 46] = [
     &pool::RATE,
     &pool::WORK_DIR,
     &pool::BREAKER,
+    &RULE,
+    &rule::ACTION,
+    &rule::LADDER,
+    &rule::RUNG,
+    &rule::APPROVE,
+    &CHANNEL,
+    &channel::EMAIL,
+    &channel::QUIET,
+    &channel::NOTIFY,
 ];

@@ -413,6 +413,57 @@ pub(crate) fn event_type(text: &str) -> Parsed<String> {
     }
 }
 
+/// `HH:MM`, in minutes after midnight.
+pub(crate) fn time_of_day(text: &str) -> Parsed<u32> {
+    const HINT: &str = "write it like \"22:00\"";
+    let digits = |part: &str, max: u32| {
+        let whole = (1..=2).contains(&part.len()) && part.bytes().all(|b| b.is_ascii_digit());
+        let number = whole.then(|| part.parse().ok()).flatten();
+        number.filter(|number: &u32| *number <= max)
+    };
+    let Some((hours, minutes)) = text.split_once(':') else {
+        return fault("it has no `:`", HINT);
+    };
+    match (digits(hours, 23), digits(minutes, 59)) {
+        (Some(hours), Some(rest)) if minutes.len() == 2 => Ok(hours * 60 + rest),
+        _ => fault("there is no such time", HINT),
+    }
+}
+
+/// Name or address of a host.
+pub(crate) fn host(text: &str) -> Parsed<String> {
+    const HINT: &str = "write it like \"mail.example.org\"";
+    let fits = |c: char| c.is_ascii_alphanumeric() || "-._:[]".contains(c);
+    if text.is_empty() || text.len() > 253 {
+        return fault("it is empty or too long", HINT);
+    }
+    if let Some(c) = text.chars().find(|c| !fits(*c)) {
+        let c = crate::source::printable(c);
+        return fault(format!("it contains `{c}`"), HINT);
+    }
+    if text.matches(':').count() == 1 {
+        return fault("it contains a port", "write the port as `port`");
+    }
+    Ok(text.to_owned())
+}
+
+/// An address of mail.
+pub(crate) fn mail_address(text: &str) -> Parsed<String> {
+    const HINT: &str = "write it like \"ada@example.org\"";
+    let Some((user, domain)) = text.rsplit_once('@') else {
+        return fault("it has no `@`", HINT);
+    };
+    let bad = |c: char| c.is_whitespace() || c.is_control() || "<>()[],;:\\\"@".contains(c);
+    if user.is_empty() || domain.is_empty() || text.len() > 254 {
+        return fault("a part of it is empty, or it is too long", HINT);
+    }
+    if let Some(c) = user.chars().chain(domain.chars()).find(|c| bad(*c)) {
+        let c = crate::source::printable(c);
+        return fault(format!("it contains `{c}`"), HINT);
+    }
+    Ok(text.to_owned())
+}
+
 /// Name of an HTTP header.
 pub(crate) fn header(text: &str) -> Parsed<String> {
     let fits = |c: char| c.is_ascii_alphanumeric() || "!#$%&'*+-.^_`|~".contains(c);

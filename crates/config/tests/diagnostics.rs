@@ -112,6 +112,7 @@ const ALL: &[Code] = &[
     Code::UnknownDaemon,
     Code::UnknownGate,
     Code::UnknownPool,
+    Code::UnknownChannel,
     Code::UnknownProfile,
     Code::BadSelector,
     Code::Cycle,

@@ -156,7 +156,8 @@ impl Loader<'_> {
                     folder,
                     zone: &self.zone,
                 };
-                let made = model_bus::handler_pool(subscription, argv, &inherited, &place);
+                let name = model_bus::implicit(&entry.key);
+                let made = model_bus::handler_pool(&name, subscription, argv, &inherited, &place);
                 pool = Some(made);
             }
             let declared = DeclaredSubscription {
@@ -206,7 +207,7 @@ impl Loader<'_> {
     }
 
     /// What pools inherit of these defaults.
-    fn heritable(&mut self, defaults: Option<&Table>, count: usize, at: At) -> Table {
+    pub(super) fn heritable(&mut self, defaults: Option<&Table>, count: usize, at: At) -> Table {
         let mut table = self.affordable(defaults, count, at).cloned();
         let table = table.get_or_insert_default();
         table.entries.retain(|entry| {

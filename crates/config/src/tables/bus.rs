@@ -1,5 +1,6 @@
 //! Keys of events and subscriptions.
 
+use super::channel::NOTIFY;
 use super::daemon::SECRET;
 use super::{duration, int};
 use crate::keys::{KeyRule, MapSpec, TableSpec, Type, key};
@@ -138,6 +139,12 @@ pub(crate) static SUBSCRIPTION: TableSpec = TableSpec {
              table.",
         ),
         key(
+            "notify",
+            Type::Either(&[Type::Table(&NOTIFY), Type::ChannelName]),
+            "\"ops\"",
+            "A channel, or a table: a message for people.",
+        ),
+        key(
             "ordered_by",
             Type::Cel,
             "\"event.subject\"",
@@ -198,7 +205,7 @@ pub(crate) static SUBSCRIPTION: TableSpec = TableSpec {
         .or("\"now\""),
     ],
     required: &["on"],
-    one_of: &["job", "task", "exec", "webhook"],
+    one_of: &["job", "task", "exec", "webhook", "notify"],
     hints: &[
         ("events", "write `on`"),
         ("types", "write `on`"),
@@ -209,6 +216,7 @@ pub(crate) static SUBSCRIPTION: TableSpec = TableSpec {
         ("trigger", "write `job`"),
         ("pool", "write `task = { pool = … }`"),
         ("url", "write `webhook`"),
+        ("channel", "write `notify`"),
         ("key", "write `ordered_by`"),
         ("retry", "write `retries`"),
         ("ack_timeout", "write `timeout`"),
@@ -266,7 +274,7 @@ pub(crate) static RETRIES_BACKOFF: TableSpec = TableSpec {
 
 pub(crate) static TASK: TableSpec = TableSpec {
     name: "task",
-    doc: "A task to be submitted. Texts are templates over `event`.",
+    doc: "A task to be submitted. Texts are templates over `event`; in a rule, over `rule` too.",
     keys: &[
         key("pool", Type::PoolName, "\"p1\"", "Name of the pool."),
         key(
