@@ -14,7 +14,7 @@ use eud_config::{Diagnostic, Loaded, Place, Severity, Sources, load, render};
 use eud_core::Core;
 use eud_core::event;
 use eud_core::expr::Program;
-use eud_core::fleet::{Fleet, Handler, Kind, When};
+use eud_core::fleet::{Action, Fleet, Handler, Kind, Via, When};
 use eud_core::io::{Command, Input, Now};
 use eud_core::schedule::Schedule;
 use eud_core::select;
@@ -181,6 +181,7 @@ fn promises(fleet: &Fleet) {
     assert!(select::profile_units(fleet, fleet.profile.as_deref()).is_ok());
     promises_of_triggers(fleet);
     promises_of_the_bus(fleet);
+    promises_of_rules(fleet);
 }
 
 /// What `eud_core::fleet` says of events, subscriptions and pools.
@@ -215,6 +216,68 @@ fn promises_of_the_bus(fleet: &Fleet) {
         assert!(!pool.template.exec.argv.is_empty() && pool.concurrency > 0);
         assert!(!name.contains(['#', '@', '/']));
         assert!(pool.gates.iter().all(|gate| fleet.gates.contains_key(gate)));
+    }
+}
+
+/// What `eud_core::fleet` says of rules and channels.
+fn promises_of_rules(fleet: &Fleet) {
+    let parses = |text: &String| drop(Template::parse(text).expect("it was parsed"));
+    for rule in &fleet.rules {
+        assert!(rule.on.is_empty() != rule.sequence.is_empty());
+        assert!(rule.count > 0 && rule.limit.count > 0);
+        assert!((rule.count == 1 && rule.sequence.is_empty()) || rule.within_ms.is_some());
+        let healthy = rule.ladder.iter().flat_map(|ladder| &ladder.healthy);
+        let patterns = rule.on.iter().chain(&rule.sequence).chain(&rule.unless);
+        assert!(
+            patterns
+                .chain(healthy)
+                .all(|on| event::parse_glob(on).is_ok())
+        );
+        for source in rule.when.iter().chain(&rule.key) {
+            Program::compile(source, &["event"]).expect("it was parsed");
+        }
+        let rungs = rule.ladder.iter().flat_map(|ladder| &ladder.rungs);
+        let climbed = rungs.flat_map(|rung| &rung.then);
+        let actions: Vec<&Action> = rule.then.iter().chain(climbed).collect();
+        assert!(!actions.is_empty());
+        for action in actions {
+            match action {
+                Action::Task(task) => {
+                    let texts = task.args.iter().chain(&task.prompt).chain(&task.key);
+                    texts.for_each(parses);
+                    assert!(!fleet.pools[&task.pool].implicit);
+                }
+                Action::Emit { kind, .. } => assert!(event::check_type(kind).is_ok()),
+                Action::Webhook { outlet } => assert!(fleet.outlets.contains_key(outlet)),
+                Action::Exec { pool } => {
+                    assert!(fleet.pools[pool].implicit && fleet.outlets.contains_key(pool));
+                }
+                Action::Notify(notice) => assert!(fleet.channels.contains_key(&notice.channel)),
+                Action::CloseGate { gate, .. } | Action::OpenGate { gate } => {
+                    assert!(fleet.gates.contains_key(gate));
+                }
+                Action::Start { names }
+                | Action::Stop { names }
+                | Action::Restart { names }
+                | Action::Hold { names, .. }
+                | Action::Release { names }
+                | Action::Trigger { names } => {
+                    assert!(!names.is_empty());
+                    names.iter().for_each(parses);
+                }
+            }
+        }
+    }
+    for (name, channel) in &fleet.channels {
+        assert_eq!(name, &channel.name);
+        assert!(channel.retry.backoff_initial_ms <= channel.retry.backoff_max_ms);
+        let quiet = channel.quiet.iter();
+        quiet.for_each(|quiet| assert!(quiet.from_min < 1_440 && quiet.to_min < 1_440));
+        match &channel.via {
+            Via::Exec { pool } => assert!(fleet.pools[pool].implicit),
+            Via::Email(email) => assert!(!email.to.is_empty() && email.port > 0),
+            Via::Desktop | Via::Webhook(_) => {}
+        }
     }
 }
 

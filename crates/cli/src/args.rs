@@ -6,6 +6,7 @@
 //! follows.
 
 mod events;
+mod rule;
 mod task;
 
 use std::path::PathBuf;
@@ -18,6 +19,9 @@ use crate::render::time::parse_duration;
 
 pub(crate) use events::{
     DeadArgs, DlqArgs, DlqCommand, EmitArgs, EventsArgs, SubscriptionsArgs, SubscriptionsCommand,
+};
+pub(crate) use rule::{
+    ApprovalArgs, ApprovalsArgs, ApprovalsCommand, RuleArgs, RuleCommand, RuleNameArgs,
 };
 pub(crate) use task::{
     ListArgs, PoolArgs, PoolCommand, SubmitArgs, TaskArgs, TaskCommand, TaskLogsArgs, WhichArgs,
@@ -56,6 +60,8 @@ Events and tasks
   dlq          events nobody took; retry, drop      eud dlq retry --all
   task         submit, list, show, wait, cancel …   eud task list
   pool         list, pause and resume pools         eud pool pause agents
+  rule         list, show, test, enable rules       eud rule show again
+  approvals    what rules ask you for               eud approvals grant 7
 Set up
   init         write a first fleet file             eud init
   check        check the fleet file                 eud check
@@ -238,6 +244,14 @@ Examples: eud events -t 'daemon.*' --since 1h
     /// Show, pause and resume pools of tasks
     #[command(after_help = "Example: eud pool list")]
     Pool(PoolArgs),
+    /// Show, enable, disable and try rules
+    #[command(after_help = "Example: eud rule list")]
+    Rule(RuleArgs),
+    /// Show what rules ask you for; grant or deny it
+    #[command(after_help = "\
+Examples: eud approvals
+          eud approvals grant 7")]
+    Approvals(ApprovalsArgs),
     /// Take over a changed fleet file
     #[command(
         after_help = "Says which daemons restart and which of their keys changed.\n\nExample: eud reload"
@@ -701,6 +715,8 @@ mod tests {
             "eud task cancel 1 --all",
             "eud task list asleep",
             "eud task show x",
+            "eud rule test x",
+            "eud approvals grant x",
         ] {
             assert_eq!(parsed(line).unwrap_err().exit_code(), 2, "{line}");
         }

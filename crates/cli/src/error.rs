@@ -258,8 +258,15 @@ fn refusal_help(refusal: &Refusal) -> Option<String> {
         Refusal::Unknown { what, .. } if what == "task" => {
             "`eud task list` shows those that are kept".into()
         }
-        Refusal::Unknown { what, .. } if what == "pool" => "`eud pool list` shows them".into(),
-        Refusal::Unknown { .. } | Refusal::Invalid { .. } | Refusal::Full { .. } => return None,
+        Refusal::Unknown { what, .. } => match what.as_str() {
+            "pool" => "`eud pool list` shows them".into(),
+            "subscription" => "`eud subscriptions` shows them".into(),
+            "dead letter" => "`eud dlq list` shows them".into(),
+            "rule" => "`eud rule list` shows them".into(),
+            "approval" => "`eud approvals list --all` shows them".into(),
+            _ => return None,
+        },
+        Refusal::Invalid { .. } | Refusal::Full { .. } => return None,
         Refusal::BadEvent { .. } => "correct it and publish it again; nothing was stored".into(),
     })
 }

@@ -360,10 +360,11 @@ impl Checker<'_> {
             Type::EventPattern => self.event_pattern(key, node).map(Val::Text),
             Type::Cel => self.cel(key, node).map(Val::Text),
             Type::EventText => self.event_text(key, node).map(Val::Text),
+            Type::MessageText => self.message_text(key, node).map(Val::Text),
             Type::RuleName => self
                 .parsed(key, node, BadName, "name of a rule", values::name)
                 .map(Val::Text),
-            Type::PublicType => self
+            Type::Published => self
                 .parsed(key, node, BadValue, "type of events", values::event_type)
                 .map(Val::Text),
             Type::TimeOfDay => self
@@ -699,8 +700,8 @@ impl Type {
             Self::WebUrl => "a URL such as \"https://example.org/hook\"".into(),
             Self::EventPattern => "a pattern of event types such as \"file.*\"".into(),
             Self::Cel => "an expression such as \"event.data.size > 10\"".into(),
-            Self::EventText => "a string".into(),
-            Self::PublicType => "a type of events such as \"model.promoted\"".into(),
+            Self::EventText | Self::MessageText => "a string".into(),
+            Self::Published => "a type of events such as \"model.promoted\"".into(),
             Self::TimeOfDay => "a time of day such as \"22:00\"".into(),
             Self::Host => "a host such as \"mail.example.org\"".into(),
             Self::MailAddress => "an address such as \"ada@example.org\"".into(),

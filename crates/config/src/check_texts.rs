@@ -60,6 +60,13 @@ impl Checker<'_> {
         good.then_some(text.text)
     }
 
+    /// A template over `event`.
+    pub(crate) fn message_text(&mut self, key: &str, node: &Node) -> Option<String> {
+        let text = self.text(key, node)?;
+        let good = self.template(key, node.at, &text, &[EVENT]);
+        good.then_some(text.text)
+    }
+
     /// A name or a selector, or a template that gives one.
     pub(crate) fn named_text(&mut self, key: &str, node: &Node) -> Option<String> {
         match &node.value {

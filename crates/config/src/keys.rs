@@ -85,7 +85,7 @@ pub(crate) enum Type {
     /// A table that is taken as JSON; its texts are templates over `event` and `rule`.
     RuleData,
     /// A type of events that a fleet may publish.
-    PublicType,
+    Published,
     /// `HH:MM`, in minutes after midnight.
     TimeOfDay,
     /// The name or the address of a host.
@@ -98,6 +98,8 @@ pub(crate) enum Type {
     Cel,
     /// A template over `event`; within a rule, over `rule` too.
     EventText,
+    /// A template over `event`, in a rule too.
+    MessageText,
     /// A template over `task`; an integer or a boolean is taken as its text.
     TaskText,
     /// As `Path`, a template over `task`.

@@ -107,9 +107,10 @@ fn ty(ty_: &Type, defaults: bool) -> Value {
         | Type::RuleName
         | Type::ChannelName
         | Type::RuleSelector
-        | Type::PublicType
+        | Type::Published
         | Type::Host
         | Type::EventText
+        | Type::MessageText
         | Type::TaskPath
         | Type::Cron
         | Type::Moment

@@ -11,7 +11,7 @@ use std::path::Path;
 use eud_config::{Loaded, Severity, load, render};
 use eud_core::event;
 use eud_core::expr::Program;
-use eud_core::fleet::{Fleet, Handler, Kind, When};
+use eud_core::fleet::{Action, Fleet, Handler, Kind, Via, When};
 use eud_core::schedule::Schedule;
 use eud_core::select;
 use eud_core::template::Template;
@@ -21,6 +21,7 @@ use proptest::prelude::*;
 const FULL: &str = include_str!("good/full.toml");
 const DEFAULTS: &str = include_str!("good/defaults.toml");
 const JOBS: &str = include_str!("good/jobs.toml");
+const RULES: &str = include_str!("good/rules.toml");
 
 fn env(name: &str) -> Option<String> {
     match name {
@@ -133,6 +134,7 @@ fn promises(loaded: &Loaded) {
     }
     promises_of_triggers(fleet);
     promises_of_the_bus(fleet);
+    promises_of_rules(fleet);
 }
 
 /// What `eud_core::fleet` says of events, subscriptions and pools.
@@ -175,6 +177,68 @@ fn promises_of_the_bus(fleet: &Fleet) {
         .filter_map(|t| t.schema.as_ref())
     {
         assert!(jsonschema::validator_for(schema).is_ok());
+    }
+}
+
+/// What `eud_core::fleet` says of rules and channels.
+fn promises_of_rules(fleet: &Fleet) {
+    let parses = |text: &String| drop(Template::parse(text).unwrap());
+    for rule in &fleet.rules {
+        assert!(rule.on.is_empty() != rule.sequence.is_empty());
+        assert!(rule.count > 0 && rule.limit.count > 0);
+        assert!((rule.count == 1 && rule.sequence.is_empty()) || rule.within_ms.is_some());
+        let healthy = rule.ladder.iter().flat_map(|ladder| &ladder.healthy);
+        let patterns = rule.on.iter().chain(&rule.sequence).chain(&rule.unless);
+        assert!(
+            patterns
+                .chain(healthy)
+                .all(|on| event::parse_glob(on).is_ok())
+        );
+        for source in rule.when.iter().chain(&rule.key) {
+            Program::compile(source, &["event"]).unwrap();
+        }
+        let rungs = rule.ladder.iter().flat_map(|ladder| &ladder.rungs);
+        let climbed = rungs.flat_map(|rung| &rung.then);
+        let actions: Vec<&Action> = rule.then.iter().chain(climbed).collect();
+        assert!(!actions.is_empty());
+        for action in actions {
+            match action {
+                Action::Task(task) => {
+                    let texts = task.args.iter().chain(&task.prompt).chain(&task.key);
+                    texts.for_each(parses);
+                    assert!(!fleet.pools[&task.pool].implicit);
+                }
+                Action::Emit { kind, .. } => assert!(event::check_type(kind).is_ok()),
+                Action::Webhook { outlet } => assert!(fleet.outlets.contains_key(outlet)),
+                Action::Exec { pool } => {
+                    assert!(fleet.pools[pool].implicit && fleet.outlets.contains_key(pool));
+                }
+                Action::Notify(notice) => assert!(fleet.channels.contains_key(&notice.channel)),
+                Action::CloseGate { gate, .. } | Action::OpenGate { gate } => {
+                    assert!(fleet.gates.contains_key(gate));
+                }
+                Action::Start { names }
+                | Action::Stop { names }
+                | Action::Restart { names }
+                | Action::Hold { names, .. }
+                | Action::Release { names }
+                | Action::Trigger { names } => {
+                    assert!(!names.is_empty());
+                    names.iter().for_each(parses);
+                }
+            }
+        }
+    }
+    for (name, channel) in &fleet.channels {
+        assert_eq!(name, &channel.name);
+        assert!(channel.retry.backoff_initial_ms <= channel.retry.backoff_max_ms);
+        let quiet = channel.quiet.iter();
+        quiet.for_each(|quiet| assert!(quiet.from_min < 1_440 && quiet.to_min < 1_440));
+        match &channel.via {
+            Via::Exec { pool } => assert!(fleet.pools[pool].implicit),
+            Via::Email(email) => assert!(!email.to.is_empty() && email.port > 0),
+            Via::Desktop | Via::Webhook(_) => {}
+        }
     }
 }
 
@@ -423,9 +487,9 @@ proptest! {
     #[test]
     fn a_good_file_with_some_bytes_changed(
         edits in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..4),
-        jobs in any::<bool>(),
+        text in prop::sample::select(vec![FULL, JOBS, RULES]),
     ) {
-        let mut bytes = if jobs { JOBS } else { FULL }.as_bytes().to_vec();
+        let mut bytes = text.as_bytes().to_vec();
         for (index, byte) in edits {
             let at = index.index(bytes.len());
             bytes[at] = byte;
@@ -439,9 +503,8 @@ proptest! {
             (any::<prop::sample::Index>(), any::<prop::sample::Index>(), any::<bool>()),
             1..6,
         ),
-        jobs in any::<bool>(),
+        text in prop::sample::select(vec![DEFAULTS, JOBS, RULES]),
     ) {
-        let text = if jobs { JOBS } else { DEFAULTS };
         let mut lines: Vec<&str> = text.lines().filter(|l| !l.starts_with("include")).collect();
         for (from, to, lost) in edits {
             let line = lines.remove(from.index(lines.len()));
@@ -457,6 +520,7 @@ proptest! {
 fn the_unchanged_files_are_accepted() {
     assert!(accepted(FULL.as_bytes()));
     assert!(accepted(JOBS.as_bytes()));
+    assert!(accepted(RULES.as_bytes()));
     assert!(accepted(
         DEFAULTS
             .replace("include = \"conf.d/*.toml\"", "")

@@ -2,6 +2,7 @@
 //!
 //! Invariants: a command returns its exit code, or an error that has one; only it prints.
 
+mod approvals;
 mod change;
 mod check;
 mod dlq;
@@ -18,6 +19,7 @@ mod next;
 mod next_jobs;
 mod pages;
 mod pool;
+mod rule;
 mod run;
 mod runs;
 mod show;
@@ -64,6 +66,8 @@ pub(crate) fn dispatch(context: &Context, command: Command) -> Result<u8, Error>
         Command::Graph(args) => graph::run(context, &args).map(ok),
         Command::Task(args) => task::run(context, &args.command),
         Command::Pool(args) => pool::run(context, &args.command),
+        Command::Rule(args) => rule::run(context, &args.command),
+        Command::Approvals(args) => approvals::run(context, args.command.as_ref()),
         Command::Reload(args) => up::reload_command(context, args.wait),
         Command::Next(args) => next::run(context, &args).map(ok),
         Command::Check => check::run(context),

@@ -14,6 +14,8 @@ mod golden;
 #[cfg(test)]
 mod golden_jobs;
 #[cfg(test)]
+mod golden_rules;
+#[cfg(test)]
 mod golden_tasks;
 pub(crate) mod graph;
 pub(crate) mod ink;
@@ -21,6 +23,7 @@ pub(crate) mod jobs;
 pub(crate) mod layout;
 pub(crate) mod next;
 pub(crate) mod reply;
+pub(crate) mod rules;
 pub(crate) mod runs;
 pub(crate) mod show;
 pub(crate) mod status;

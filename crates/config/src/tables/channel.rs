@@ -167,7 +167,7 @@ pub(crate) static EMAIL: TableSpec = TableSpec {
 
 pub(crate) static NOTIFY: TableSpec = TableSpec {
     name: "a message",
-    doc: "A message for people. Texts are templates over `event`; in a rule, over `rule` too.",
+    doc: "A message for people. Texts are templates over `event`.",
     keys: &[
         key(
             "channel",
@@ -177,20 +177,20 @@ pub(crate) static NOTIFY: TableSpec = TableSpec {
         ),
         key(
             "title",
-            Type::EventText,
+            Type::MessageText,
             "\"{{ event.subject }} is down\"",
             "One line. Default: the type and the subject.",
         ),
         key(
             "body",
-            Type::EventText,
+            Type::MessageText,
             "\"{{ event.data.reason }}\"",
             "Further lines. Default: the payload.",
         ),
         key("severity", SEVERITIES, "\"critical\"", "How bad it is.").or("\"warning\""),
         key(
             "key",
-            Type::EventText,
+            Type::MessageText,
             "\"{{ event.subject }}\"",
             "Messages of the same key within the channel's `dedup` are one. Default: the title.",
         ),

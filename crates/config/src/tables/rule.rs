@@ -271,7 +271,7 @@ pub(crate) static ACTION: TableSpec = TableSpec {
         ),
         key(
             "emit",
-            Type::PublicType,
+            Type::Published,
             "\"model.lost\"",
             "The type of an event to publish; none of the manager's own.",
         ),
