@@ -62,7 +62,7 @@ pub const OWN_TYPES: [&str; 14] = [
 ];
 
 /// A stored event.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Event {
     /// Its place in the order of all events.
     pub seq: Seq,

@@ -78,11 +78,17 @@ pub enum Planted {
     RunningWithoutRun,
     /// A task of which nobody knows how it ended is tried again, although it may not.
     AtMostOnceRetried,
+    /// A recovered rule does not know for which keys it acted.
+    CooldownForgotten,
+    /// That an approval was decided is not recorded.
+    ApprovalTwice,
+    /// Rules act however deep an event is.
+    DepthNotCut,
 }
 
 impl Planted {
     /// Every one.
-    pub const ALL: [Self; 36] = [
+    pub const ALL: [Self; 39] = [
         Self::StaleExit,
         Self::IntentForgotten,
         Self::ForgetManualStop,
@@ -119,5 +125,8 @@ impl Planted {
         Self::CancelledSucceeds,
         Self::RunningWithoutRun,
         Self::AtMostOnceRetried,
+        Self::CooldownForgotten,
+        Self::ApprovalTwice,
+        Self::DepthNotCut,
     ];
 }

@@ -303,4 +303,8 @@ pub struct GateRow {
     pub closed_ms: Option<WallMs>,
     /// Why it was closed, in words.
     pub reason: Option<String>,
+    /// Since when a rule keeps it closed, whatever its gauge says; `None`: none does.
+    pub held_ms: Option<WallMs>,
+    /// Why it does, in words.
+    pub held_reason: Option<String>,
 }

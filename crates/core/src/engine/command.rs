@@ -150,7 +150,7 @@ impl Core {
             .map(|(other, _)| other.clone())
     }
 
-    fn start(
+    pub(crate) fn start(
         &mut self,
         units: &[Unit],
         now: Now,
@@ -276,7 +276,7 @@ impl Core {
         }
     }
 
-    fn stop(
+    pub(crate) fn stop(
         &mut self,
         units: &[Unit],
         now: Now,
@@ -333,7 +333,7 @@ impl Core {
         found.into_iter().collect()
     }
 
-    fn restart(
+    pub(crate) fn restart(
         &mut self,
         units: &[Unit],
         now: Now,
@@ -404,7 +404,7 @@ impl Core {
         Ok((accepted, false))
     }
 
-    fn hold(
+    pub(crate) fn hold(
         &mut self,
         units: &[Unit],
         reason: &str,
@@ -429,7 +429,7 @@ impl Core {
         Ok((accepted, false))
     }
 
-    fn release(
+    pub(crate) fn release(
         &mut self,
         units: &[Unit],
         now: Now,

@@ -9,8 +9,12 @@
 //! Members that are services are stopped while it is closed, jobs do not begin; `evaluate` asks
 //! [`Core::closed_gate`]. They stay desired up and go on by themselves.
 //!
+//! A rule may close a gate too. Then it stays closed until a rule opens it and the gauge does not
+//! keep it closed either; the two know nothing of one another.
+//!
 //! Invariants: a change is persisted before anything that follows from it; a gate whose gauge is no
-//! longer declared is open; a gate that is no longer declared is forgotten.
+//! longer declared is open, unless a rule closed it; a gate that is no longer declared is
+//! forgotten.
 
 use std::sync::Arc;
 
@@ -27,18 +31,27 @@ use crate::words;
 #[derive(Debug, Clone)]
 pub(crate) struct Gating {
     gate: Arc<Gate>,
-    /// Since when it is closed, and why.
+    /// Since when its gauge keeps it closed, and why.
     closed: Option<(WallMs, String)>,
+    /// Since when a rule does, and why.
+    held: Option<(WallMs, String)>,
 }
 
 impl Gating {
     fn row(&self) -> GateRow {
-        let closed = self.closed.as_ref();
+        let (closed, held) = (self.closed.as_ref(), self.held.as_ref());
         GateRow {
             gate: self.gate.name.clone(),
             closed_ms: closed.map(|(at, _)| *at),
             reason: closed.map(|(_, why)| why.clone()),
+            held_ms: held.map(|(at, _)| *at),
+            held_reason: held.map(|(_, why)| why.clone()),
         }
+    }
+
+    /// Since when it is closed, and why, whoever keeps it so.
+    fn shut(&self) -> Option<&(WallMs, String)> {
+        self.closed.as_ref().or(self.held.as_ref())
     }
 }
 
@@ -58,16 +71,17 @@ impl Core {
                 let gates = self.gauges.gates_of.entry(member.clone()).or_default();
                 gates.push(gate.name.clone());
             }
-            let closed = old.and_then(|old| old.closed);
+            let (closed, held) = old.map_or((None, None), |old| (old.closed, old.held));
             let name = gate.name.clone();
-            self.gauges.gates.insert(name, Gating { gate, closed });
+            let gating = Gating { gate, closed, held };
+            self.gauges.gates.insert(name, gating);
         }
         for name in lost_sight {
             self.open_gate(&name, now, out);
         }
         for (name, gating) in before {
-            if let Some((since, _)) = gating.closed {
-                out.push(opened(&name, since, now));
+            if let Some((since, _)) = gating.shut() {
+                out.push(opened(&name, *since, now));
             }
             out.push(Effect::Persist(Persist::ForgetGate(name)));
         }
@@ -79,10 +93,15 @@ impl Core {
                 out.push(Effect::Persist(Persist::ForgetGate(row.gate)));
                 continue;
             };
+            let unknown = || "reason unknown".to_owned();
+            if let Some(since) = row.held_ms {
+                let why = row.held_reason.clone().unwrap_or_else(unknown);
+                gating.held = Some((since, why));
+            }
             let Some(since) = row.closed_ms.filter(|_| gating.closed.is_none()) else {
                 continue;
             };
-            let why = row.reason.unwrap_or_else(|| "reason unknown".to_owned());
+            let why = row.reason.unwrap_or_else(unknown);
             gating.closed = Some((since, why));
             let gauge = gating.gate.gauge.clone();
             if !self.fleet.gauges.contains_key(&gauge) || self.has(Planted::GateForgotten) {
@@ -127,16 +146,58 @@ impl Core {
         let Some(gating) = self.gauges.gates.get_mut(name) else {
             return;
         };
+        let was_open = gating.shut().is_none();
         gating.closed = Some((now.wall_ms, why.clone()));
         out.push(Effect::Persist(Persist::Gate(gating.row())));
-        out.push(Effect::Happened(Happened {
-            at_ms: now.wall_ms,
-            what: What::GateClosed {
-                gate: name.to_owned(),
-                why,
-            },
-        }));
-        self.mark_members(name);
+        if was_open {
+            out.push(closed(name, why, now));
+            self.mark_members(name);
+        }
+    }
+
+    /// A rule keeps a gate closed until one lets it go.
+    ///
+    /// # Errors
+    /// In words: there is no such gate.
+    pub(crate) fn hold_gate(
+        &mut self,
+        name: &str,
+        why: String,
+        now: Now,
+        out: &mut Vec<Effect>,
+    ) -> Result<(), String> {
+        let Some(gating) = self.gauges.gates.get_mut(name) else {
+            return Err(format!("there is no gate `{name}`"));
+        };
+        let was_open = gating.shut().is_none();
+        let since = gating.held.as_ref().map_or(now.wall_ms, |(at, _)| *at);
+        gating.held = Some((since, why.clone()));
+        out.push(Effect::Persist(Persist::Gate(gating.row())));
+        if was_open {
+            out.push(closed(name, why, now));
+            self.mark_members(name);
+        }
+        Ok(())
+    }
+
+    /// No rule keeps a gate closed any more; its gauge still may.
+    ///
+    /// # Errors
+    /// In words: there is no such gate.
+    pub(crate) fn let_go_gate(
+        &mut self,
+        name: &str,
+        now: Now,
+        out: &mut Vec<Effect>,
+    ) -> Result<(), String> {
+        let Some(gating) = self.gauges.gates.get_mut(name) else {
+            return Err(format!("there is no gate `{name}`"));
+        };
+        if let Some((since, _)) = gating.held.take() {
+            out.push(Effect::Persist(Persist::Gate(gating.row())));
+            self.came_open(name, since, now, out);
+        }
+        Ok(())
     }
 
     fn open_gate(&mut self, name: &str, now: Now, out: &mut Vec<Effect>) {
@@ -147,6 +208,15 @@ impl Core {
             return;
         };
         out.push(Effect::Persist(Persist::Gate(gating.row())));
+        self.came_open(name, since, now, out);
+    }
+
+    /// One of those that kept it closed does not any more.
+    fn came_open(&mut self, name: &str, since: WallMs, now: Now, out: &mut Vec<Effect>) {
+        let gating = self.gauges.gates.get(name);
+        if gating.is_none_or(|gating| gating.shut().is_some()) {
+            return;
+        }
         out.push(opened(name, since, now));
         if !self.has(Planted::OpeningUnseen) {
             self.mark_members(name);
@@ -174,13 +244,13 @@ impl Core {
 
     /// Why nothing passes a gate; `None`: it is open, or there is no such gate.
     pub(crate) fn closed(&self, gate: &str) -> Option<String> {
-        let (_, why) = self.gauges.gates.get(gate)?.closed.as_ref()?;
+        let (_, why) = self.gauges.gates.get(gate)?.shut()?;
         Some(format!("gate `{gate}` is closed: {why}"))
     }
 
     pub(crate) fn gate_views(&self, _now: Now) -> Vec<GateView> {
         let view = |gating: &Gating| {
-            let closed = gating.closed.as_ref();
+            let closed = gating.shut();
             GateView {
                 name: gating.gate.name.clone(),
                 gauge: gating.gate.gauge.clone(),
@@ -192,6 +262,16 @@ impl Core {
         };
         self.gauges.gates.values().map(view).collect()
     }
+}
+
+fn closed(gate: &str, why: String, now: Now) -> Effect {
+    Effect::Happened(Happened {
+        at_ms: now.wall_ms,
+        what: What::GateClosed {
+            gate: gate.to_owned(),
+            why,
+        },
+    })
 }
 
 fn opened(gate: &str, since: WallMs, now: Now) -> Effect {

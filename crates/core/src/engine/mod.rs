@@ -45,6 +45,8 @@
 //!
 //! **Events.** Whatever is told becomes an event, in the same batch; see `bus`.
 //!
+//! **Rules.** They look at every event when it is stored, and act on what it means; see `rule`.
+//!
 //! **Tasks.** While it runs, a task is a unit too, of a kind of its own: it has a run, is stopped
 //! and recovered like any, and shows nowhere among the daemons. `task` tells the story.
 //!
@@ -56,6 +58,7 @@
 //! back as input.
 
 mod bus;
+mod channel;
 mod command;
 mod evaluate;
 mod explain;

@@ -110,6 +110,12 @@ const TASK: &[Field] = &[
     may("reason", Text, "why, in words"),
     may("code", Integer, "exit code of its last try"),
 ];
+const APPROVAL: &[Field] = &[
+    must("approval", Integer, "its number"),
+    must("rule", Text, "name of the rule"),
+    must("key", Text, "what the rule keeps apart"),
+    may("by", Text, "who decided"),
+];
 const WATCH: &[Field] = &[
     must("daemon", Text, "name of the daemon"),
     may("problem", Text, "what is not as it should be"),
@@ -117,6 +123,32 @@ const WATCH: &[Field] = &[
 
 /// Every type, by name.
 pub const TYPES: &[Type] = &[
+    kind(
+        "approval.asked",
+        "rule",
+        "A rule waits for a person to agree.",
+        &[
+            must("approval", Integer, "its number"),
+            must("rule", Text, "name of the rule"),
+            must("key", Text, "what the rule keeps apart"),
+            must("event", Integer, "number of the event"),
+            must("actions", Texts, "what would be done, in words"),
+            must("expires_ms", Time, "when it is over"),
+        ],
+    ),
+    kind(
+        "approval.denied",
+        "rule",
+        "A person did not agree: nothing is done.",
+        APPROVAL,
+    ),
+    kind(
+        "approval.expired",
+        "rule",
+        "Nobody decided in time: nothing is done.",
+        APPROVAL,
+    ),
+    kind("approval.granted", "rule", "A person agreed.", APPROVAL),
     kind(
         "daemon.backing-off",
         "unit",
@@ -341,6 +373,51 @@ pub const TYPES: &[Type] = &[
         &[
             must("pool", Text, "name of the pool"),
             must("why", Text, "in words"),
+        ],
+    ),
+    kind(
+        "rule.disabled",
+        "rule",
+        "A person, or its limit, put it out of force.",
+        &[
+            must("rule", Text, "name of the rule"),
+            must("why", Text, "in words"),
+        ],
+    ),
+    kind(
+        "rule.exhausted",
+        "rule",
+        "No rung of its ladder is left.",
+        &[
+            must("rule", Text, "name of the rule"),
+            must("key", Text, "what the rule keeps apart"),
+            must("event", Integer, "number of the event"),
+            must("rungs", Integer, "how many there are"),
+        ],
+    ),
+    kind(
+        "rule.failed",
+        "rule",
+        "An action of it could not be done.",
+        &[
+            must("rule", Text, "name of the rule"),
+            must("key", Text, "what the rule keeps apart"),
+            must("event", Integer, "number of the event"),
+            must("action", Text, "the action, in words"),
+            must("why", Text, "why it could not be done"),
+        ],
+    ),
+    kind(
+        "rule.fired",
+        "rule",
+        "It acts.",
+        &[
+            must("rule", Text, "name of the rule"),
+            must("key", Text, "what the rule keeps apart"),
+            must("event", Integer, "number of the event"),
+            must("actions", Texts, "what is done, in words"),
+            may("rung", Integer, "rung of its ladder, from 0"),
+            may("approval", Integer, "number of the approval"),
         ],
     ),
     kind(

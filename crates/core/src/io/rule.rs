@@ -1,6 +1,6 @@
 //! What core and shell say to one another about rules.
 
-use crate::record::{ApprovalRow, RuleRow};
+use crate::record::{ApprovalRow, RuleKey, RuleRow};
 
 /// What a person or a program wants of rules.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,9 +28,18 @@ pub enum RuleCommand {
 /// What is made durable about rules.
 #[derive(Debug, Clone, PartialEq)]
 pub enum RulePersist {
-    /// Memory of a rule.
+    /// Memory of a rule, without its keys: these stay as they are.
     Put(Box<RuleRow>),
-    /// The rule is no longer declared.
+    /// What a rule remembers of one key.
+    Key {
+        /// Name of the rule.
+        rule: String,
+        /// The key.
+        key: String,
+        /// `None`: nothing any more.
+        memory: Option<Box<RuleKey>>,
+    },
+    /// The rule is no longer declared; its keys are forgotten too.
     Forget(String),
     /// A request for approval; kept for a while when it is decided too.
     Approval(Box<ApprovalRow>),

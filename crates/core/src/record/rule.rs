@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::WallMs;
-use crate::event::Seq;
+use crate::event::{Event, Seq};
 
 /// Durable memory of one rule.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -27,7 +27,7 @@ pub struct RuleRow {
     pub errors_total: u64,
     /// The last one.
     pub last_error: Option<String>,
-    /// By key; the oldest are forgotten beyond a bound.
+    /// By key; the oldest are forgotten beyond a bound. Recorded one by one, beside the row.
     pub keys: BTreeMap<String, RuleKey>,
     /// When it acted, within the window of its limit.
     pub recent_ms: Vec<WallMs>,
@@ -45,6 +45,9 @@ pub struct RuleKey {
     pub step_ms: Option<WallMs>,
     /// It acts then, for this event, unless called off.
     pub waits: Option<(WallMs, Seq)>,
+    /// That event.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub event: Option<Box<Event>>,
     /// When it acted last.
     pub fired_ms: Option<WallMs>,
     /// Rung of the ladder that was used last, from 0, how often, and when.
@@ -64,6 +67,9 @@ pub struct ApprovalRow {
     pub key: String,
     /// The event. It is kept as long as the approval waits.
     pub seq: Seq,
+    /// That event, as long as the approval waits.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub event: Option<Box<Event>>,
     /// Rung of the rule's ladder, if it has one.
     pub rung: Option<u32>,
     /// What would be done, in words.

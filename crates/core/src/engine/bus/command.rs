@@ -138,14 +138,15 @@ impl Core {
 
     /// The smallest event that every subscription has looked at.
     pub(crate) fn seen_by_all(&self) -> Seq {
-        let cursors = self.bus.subs.values().map(|slot| slot.row.cursor);
+        let subs = self.bus.subs.values().filter(|slot| !slot.is_outlet());
+        let cursors = subs.map(|slot| slot.row.cursor);
         cursors.min().unwrap_or(self.bus.last_seq)
     }
 
     /// Publishing is refused while somebody is too far behind.
     pub(crate) fn check_behind(&self) -> Result<(), Refusal> {
         let most = self.fleet.events.behind_max;
-        for (name, slot) in &self.bus.subs {
+        for (name, slot) in self.bus.subs.iter().filter(|(_, slot)| !slot.is_outlet()) {
             let behind = self.bus.last_seq.saturating_sub(slot.row.cursor);
             if behind > most {
                 let why = format!(
@@ -167,6 +168,7 @@ impl Core {
                 .bus
                 .subs
                 .values()
+                .filter(|slot| !slot.is_outlet())
                 .map(|slot| self.shown(slot))
                 .collect(),
         }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-use super::subscription::{OUTLET, Place, Slot};
+use super::subscription::{DELIVERIES_MAX, Delivery, OUTLET, Place, Slot};
 use super::take::{Variables, depth_of};
 use crate::engine::{Core, policy};
 use crate::event::{Event, Seq};
@@ -149,11 +149,29 @@ impl Core {
         now: Now,
         out: &mut Vec<Effect>,
     ) -> Begun {
+        match self.fire_by_event(job, seq, depth, now, out) {
+            Ok(()) => Begun::Over,
+            Err(why) => Begun::Failed(why),
+        }
+    }
+
+    /// An event fires a job.
+    ///
+    /// # Errors
+    /// In words: it takes no fires now.
+    pub(crate) fn fire_by_event(
+        &mut self,
+        job: &str,
+        seq: Seq,
+        depth: u32,
+        now: Now,
+        out: &mut Vec<Effect>,
+    ) -> Result<(), String> {
         if !self.is_armed(job) {
-            return Begun::Failed(format!("job `{job}` is not up: start or release it"));
+            return Err(format!("job `{job}` is not up: start or release it"));
         }
         if self.events_waiting(job) >= FIRE_EVENTS_MAX {
-            return Begun::Failed(format!(
+            return Err(format!(
                 "{FIRE_EVENTS_MAX} events wait for the next run of `{job}`"
             ));
         }
@@ -165,7 +183,45 @@ impl Core {
             ..Fire::default()
         };
         self.bring_about(job, fire, now, out);
-        Begun::Over
+        Ok(())
+    }
+
+    /// A rule wants an event delivered.
+    ///
+    /// # Errors
+    /// In words: there is no such outlet, or no room.
+    pub(crate) fn deliver_to(
+        &mut self,
+        outlet: &str,
+        event: &Arc<Event>,
+        now: Now,
+    ) -> Result<(), String> {
+        let Some(slot) = self.bus.subs.get_mut(outlet).filter(|s| s.is_outlet()) else {
+            return Err(format!("there is no outlet `{outlet}`"));
+        };
+        if slot.deliveries.len() >= DELIVERIES_MAX {
+            return Err(format!("{DELIVERIES_MAX} deliveries wait there already"));
+        }
+        let taken = slot
+            .deliveries
+            .range((event.seq, 0)..=(event.seq, u64::MAX));
+        let row = DeliveryRow {
+            outlet: Slot::outlet(outlet),
+            seq: event.seq,
+            number: taken.last().map_or(0, |((_, number), _)| number + 1),
+            hushed: event.kind.starts_with("subscription."),
+            taken_ms: now.wall_ms,
+            ..DeliveryRow::default()
+        };
+        let delivery = Delivery {
+            row,
+            event: Some(Arc::clone(event)),
+            is_saved: false,
+            is_changed: true,
+        };
+        slot.queue(delivery, now);
+        slot.is_changed = true;
+        Ok(())
     }
 
     fn submit_for(
@@ -388,10 +444,15 @@ impl Core {
     }
 }
 
-fn why(refusal: &Refusal) -> String {
+/// In words.
+pub(crate) fn why(refusal: &Refusal) -> String {
     match refusal {
         Refusal::Invalid { why } | Refusal::Full { why } => why.clone(),
         Refusal::Unknown { what, name } => format!("there is no {what} `{name}`"),
+        Refusal::UnknownUnit { unit } => format!("there is no daemon `{unit}`"),
+        Refusal::Held { unit, reason } => format!("`{unit}` is held: {reason}"),
+        Refusal::Disabled { unit } => format!("`{unit}` is disabled"),
+        Refusal::Conflict { unit, with } => format!("`{unit}` conflicts with `{with}`"),
         other => format!("{other:?}"),
     }
 }

@@ -18,10 +18,10 @@
 
 mod command;
 mod dead;
-mod deliver;
+pub(crate) mod deliver;
 mod own;
 mod subscription;
-mod take;
+pub(crate) mod take;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -255,8 +255,21 @@ impl Core {
         now: Now,
         out: &mut Vec<Effect>,
     ) {
+        self.announce_from(0, kind, subject, data, now, out);
+    }
+
+    /// The same, of something that so many handlers led to.
+    pub(crate) fn announce_from(
+        &mut self,
+        depth: u32,
+        kind: &'static str,
+        subject: Option<String>,
+        data: Value,
+        now: Now,
+        out: &mut Vec<Effect>,
+    ) {
         let said = Said {
-            depth: 0,
+            depth,
             kind,
             subject,
             time_ms: now.wall_ms,

@@ -17,12 +17,12 @@ pub(super) fn of(told: &Effect, now: Now) -> Option<Said> {
             None
         }
         Effect::Transition(transition) => of_transition(transition),
-        // Tasks of handlers tell nothing, or a handler of `task.*` would never come to rest; what
-        // they do not achieve becomes a dead letter.
+        // Tasks of handlers and rules' commands tell nothing, or a handler of `task.*` would never
+        // come to rest; what they do not achieve becomes a dead letter.
         Effect::Happened(Happened {
             what: What::Task { pool, .. },
             ..
-        }) if pool.starts_with(super::subscription::OUTLET) => None,
+        }) if is_hushed(pool) => None,
         Effect::Happened(happened) => {
             let (kind, subject) = kind_of(&happened.what);
             let mut data = serde_json::to_value(&happened.what).ok()?;
@@ -64,6 +64,12 @@ pub(super) fn of(told: &Effect, now: Now) -> Option<Said> {
         }),
         _ => None,
     }
+}
+
+/// Pools of handlers.
+fn is_hushed(pool: &str) -> bool {
+    let outlets = [super::subscription::OUTLET, super::subscription::OF_RULE];
+    outlets.iter().any(|outlet| pool.starts_with(outlet))
 }
 
 fn of_transition(transition: &Transition) -> Option<Said> {

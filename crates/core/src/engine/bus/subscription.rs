@@ -162,12 +162,22 @@ impl Slot {
 
     /// Name of where its deliveries go.
     pub(crate) fn outlet(name: &str) -> String {
+        if name.starts_with(OF_RULE) {
+            return name.to_owned();
+        }
         format!("{OUTLET}{name}")
+    }
+
+    /// It looks at no events: a rule says what is delivered.
+    pub(crate) fn is_outlet(&self) -> bool {
+        self.definition.name.starts_with(OF_RULE)
     }
 }
 
 /// How outlets of subscriptions begin.
 pub(crate) const OUTLET: &str = "subscription.";
+/// How outlets and pools of rules begin.
+pub(crate) const OF_RULE: &str = "rule.";
 
 impl Templates {
     fn parse(template: &TaskTemplate) -> Result<Self, String> {
@@ -188,7 +198,8 @@ impl Core {
             // Where they were is not known yet.
             return;
         }
-        let declared = self.fleet.subscriptions.clone();
+        let mut declared = self.fleet.subscriptions.clone();
+        declared.extend(self.fleet.outlets.clone());
         let gone = self.bus.subs.iter().filter(|(name, slot)| {
             let is_declared = declared.contains_key(*name);
             !is_declared && slot.row.definition.is_none()
@@ -277,7 +288,10 @@ impl Core {
             if self.has(Planted::CursorSkips) {
                 row.cursor = self.bus.last_seq;
             }
-            let declared = self.fleet.subscriptions.get(&row.name).cloned();
+            let declared = self.fleet.subscriptions.get(&row.name);
+            let declared = declared
+                .or_else(|| self.fleet.outlets.get(&row.name))
+                .cloned();
             let definition = declared.or_else(|| row.definition.as_deref().cloned());
             let name = row.name.clone();
             let slot = definition.map(|definition| Slot::new(definition, row));

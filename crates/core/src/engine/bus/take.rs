@@ -36,7 +36,7 @@ impl Core {
     pub(crate) fn offer_fresh(&mut self, fresh: &[Arc<Event>], now: Now) {
         for event in fresh {
             let variables = Variables::of(event);
-            for slot in self.bus.subs.values_mut() {
+            for slot in self.bus.subs.values_mut().filter(|slot| !slot.is_outlet()) {
                 let is_next = slot.row.cursor + 1 == event.seq;
                 if is_next && slot.fetching.is_none() && slot.has_room() {
                     take(slot, event, &variables, now);
@@ -51,7 +51,7 @@ impl Core {
             return;
         }
         let mut asked = Vec::new();
-        for slot in self.bus.subs.values_mut() {
+        for slot in self.bus.subs.values_mut().filter(|slot| !slot.is_outlet()) {
             let after = slot.row.cursor;
             if after < self.bus.last_seq && slot.fetching.is_none() && slot.has_room() {
                 slot.fetching = Some(after);
