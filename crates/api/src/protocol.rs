@@ -33,6 +33,12 @@
 //! | `dlq.list` | [`DeadListParams`] | array of [`eud_core::record::DeadLetterRow`], newest first |
 //! | `dlq.show` | [`DeadParams`] | [`ShownDeadLetter`] |
 //! | `dlq.retry`, `dlq.drop` | [`DeadNumbersParams`] | [`eud_core::io::Accepted`] |
+//! | `rule.list` | – | array of [`eud_core::view::RuleView`] |
+//! | `rule.enable` | [`EnableParams`] | [`eud_core::io::Accepted`] |
+//! | `rule.reset` | [`RuleParams`] | [`eud_core::io::Accepted`] |
+//! | `rule.test` | [`TestParams`] | [`eud_core::view::RuleTrial`] |
+//! | `approval.list` | – | array of [`eud_core::record::ApprovalRow`], oldest first |
+//! | `approval.decide` | [`DecideParams`] | [`eud_core::io::Accepted`] |
 //! | `events.subscribe` | – | [`Subscribed`], then `transition` notifications |
 //! | `event.emit` | [`EmitParams`] | array of [`eud_core::event::Receipt`], one for each event |
 //! | `event.follow` | [`FollowParams`] | [`Following`], then `event` notifications: CloudEvents |
@@ -41,6 +47,7 @@
 //! the connection instead of answering.
 
 mod bus;
+mod rule;
 mod task;
 
 use eud_core::fleet::Daemon;
@@ -53,6 +60,7 @@ pub use bus::{
     AddParams, DEAD_LETTERS_MAX, DeadListParams, DeadNumbersParams, DeadParams, ReferenceParam,
     ReplayParams, ShownDeadLetter, SubscriptionParams, TaskParams, ValueParam, WebhookParams,
 };
+pub use rule::{DecideParams, EnableParams, RuleParams, TestParams};
 pub use task::{
     CancelParams, IdParams, ListParams, PauseParams, PoolParams, RetryParams, ShownTask,
     Submission, SubmitParams, TASK_NAME_BYTES_MAX, TASK_TEXT_BYTES_MAX, TASKS_DEFAULT, TASKS_MAX,

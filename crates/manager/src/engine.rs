@@ -361,6 +361,7 @@ impl Engine {
             Request::Emit(events) => Command::Emit(events),
             Request::Task(command) => Command::Task(command),
             Request::Bus(command) => Command::Bus(command),
+            Request::Rule(command) => Command::Rule(command),
             Request::Shutdown { keep_daemons } => Command::Shutdown { keep_daemons },
         })
     }
@@ -417,6 +418,15 @@ impl Engine {
             }
             Ask::Bus(answer) => {
                 let _ = answer.send(self.core.bus());
+            }
+            Ask::Rules(answer) => {
+                let _ = answer.send(self.core.rules());
+            }
+            Ask::TryRule(name, event, answer) => {
+                let _ = answer.send(self.core.try_rule(&name, &event, clock::now()));
+            }
+            Ask::Approvals(answer) => {
+                let _ = answer.send(self.core.approvals().cloned().collect());
             }
             Ask::Tasks(filter, answer) => {
                 let _ = answer.send(self.store.tasks(&filter).map_err(unreadable));

@@ -9,9 +9,11 @@ use std::sync::Arc;
 
 use eud_core::event::{Event, NewEvent, Seq};
 use eud_core::fleet::{Daemon, Fleet, Unit};
-use eud_core::io::{Accepted, BusCommand, Refusal, TaskCommand};
-use eud_core::record::{DeadLetterRow, RunId, RunRow, TaskId, TaskRow, TaskSpec};
-use eud_core::view::{BusView, DaemonView, Explanation, PoolView, Status, Transition};
+use eud_core::io::{Accepted, BusCommand, Refusal, RuleCommand, TaskCommand};
+use eud_core::record::{ApprovalRow, DeadLetterRow, RunId, RunRow, TaskId, TaskRow, TaskSpec};
+use eud_core::view::{
+    BusView, DaemonView, Explanation, PoolView, RuleTrial, RuleView, Status, Transition,
+};
 use eud_store::{DeadFilter, EventFilter, Reader, Store, TaskFilter};
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
 
@@ -52,6 +54,8 @@ pub enum Request {
     Task(TaskCommand),
     /// Something about subscriptions and dead letters.
     Bus(BusCommand),
+    /// Something about rules and approvals.
+    Rule(RuleCommand),
     /// End the manager.
     Shutdown {
         /// Leave the daemons running under their keepers.
@@ -106,6 +110,9 @@ pub(crate) enum Ask {
     ),
     Pools(oneshot::Sender<Vec<PoolView>>),
     Bus(oneshot::Sender<BusView>),
+    Rules(oneshot::Sender<Vec<RuleView>>),
+    TryRule(String, Box<Event>, oneshot::Sender<Option<RuleTrial>>),
+    Approvals(oneshot::Sender<Vec<ApprovalRow>>),
     Tasks(
         TaskFilter,
         oneshot::Sender<Result<Vec<TaskRow>, CommandError>>,
@@ -239,6 +246,40 @@ impl Handle {
     /// [`CommandError::Ending`] only.
     pub async fn bus(&self) -> Result<BusView, CommandError> {
         self.ask(Ask::Bus).await
+    }
+
+    /// Rules, in the order of the fleet file.
+    ///
+    /// # Errors
+    /// [`CommandError::Ending`] only.
+    pub async fn rules(&self) -> Result<Vec<RuleView>, CommandError> {
+        self.ask(Ask::Rules).await
+    }
+
+    /// What a rule would do about an event, if it came now. Nothing is changed.
+    ///
+    /// # Errors
+    /// When there is no such rule.
+    pub async fn try_rule(&self, name: &str, event: Event) -> Result<RuleTrial, CommandError> {
+        let event = Box::new(event);
+        let asked = |reply| Ask::TryRule(name.to_owned(), event, reply);
+        self.ask(asked).await?.ok_or_else(|| {
+            let refusal = Refusal::Unknown {
+                what: "rule".to_owned(),
+                name: name.to_owned(),
+            };
+            let message = crate::refusal::words(&refusal);
+            CommandError::Refused { refusal, message }
+        })
+    }
+
+    /// Requests for approval that are kept, oldest first: those that wait, and the last ones that
+    /// were decided.
+    ///
+    /// # Errors
+    /// [`CommandError::Ending`] only.
+    pub async fn approvals(&self) -> Result<Vec<ApprovalRow>, CommandError> {
+        self.ask(Ask::Approvals).await
     }
 
     /// Dead letters that match, newest first.

@@ -1,7 +1,8 @@
 //! Events and those who get them.
 //!
 //! Invariants: events are written in the order of their numbers and never changed; the newest one
-//! stays, so that no number is used twice; one that a delivery or a dead letter is about stays too.
+//! stays, so that no number is used twice; what somebody waits for stays too: a delivery, a
+//! dead letter, a rule, a request for approval.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -172,7 +173,9 @@ fn prune(
     tx.prepare_cached(
         "delete from events where seq <= ?1
              and seq not in (select seq from deliveries)
-             and seq not in (select seq from dead_letters)",
+             and seq not in (select seq from dead_letters)
+             and seq not in (select seq from approvals where seq is not null)
+             and seq not in (select seq from rule_keys where seq is not null)",
     )?
     .execute([int(too_old.max(too_many).min(upto))])?;
     Ok(())

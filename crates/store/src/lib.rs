@@ -13,6 +13,7 @@ mod bus;
 mod create;
 mod error;
 mod read;
+mod rule;
 mod schema;
 mod write;
 

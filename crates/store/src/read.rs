@@ -5,13 +5,13 @@ mod task;
 use std::path::Path;
 
 use eud_core::fleet::Fleet;
-use eud_core::io::{BusRecovery, TaskRecovery};
+use eud_core::io::{BusRecovery, RuleRecovery, TaskRecovery};
 use eud_core::record::{Book, GateRow, Generation, Intent, Ledger, RunRow};
 use rusqlite::{Connection, OptionalExtension, Row};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::bus;
+use crate::{bus, rule};
 pub use task::{TaskCounts, TaskFilter};
 
 use crate::error::{Result, StoreError};
@@ -46,6 +46,8 @@ pub struct Journal {
     pub gates: Vec<GateRow>,
     /// Durable memory of events.
     pub bus: BusRecovery,
+    /// Durable memory of rules.
+    pub rules: RuleRecovery,
     /// Durable memory of tasks.
     pub tasks: TaskRecovery,
 }
@@ -173,14 +175,13 @@ fn journal(conn: &Connection) -> rusqlite::Result<Journal> {
         books: collect(conn, "select book from books", |row| {
             decode(0, &row.get::<_, String>(0)?)
         })?,
-        gates: collect(conn, "select gate, closed_ms, reason from gates", |row| {
-            Ok(GateRow {
-                gate: row.get(0)?,
-                closed_ms: row.get(1)?,
-                reason: row.get(2)?,
-            })
-        })?,
+        gates: collect(
+            conn,
+            "select gate, closed_ms, reason, held_ms, held_reason from gates",
+            gate,
+        )?,
         bus: bus::recovery(conn)?,
+        rules: rule::recovery(conn)?,
         tasks: task::recovery(conn)?,
     })
 }
@@ -226,6 +227,16 @@ fn intent(row: &Row<'_>) -> rusqlite::Result<Intent> {
     })
 }
 
+fn gate(row: &Row<'_>) -> rusqlite::Result<GateRow> {
+    Ok(GateRow {
+        gate: row.get(0)?,
+        closed_ms: row.get(1)?,
+        reason: row.get(2)?,
+        held_ms: row.get(3)?,
+        held_reason: row.get(4)?,
+    })
+}
+
 fn ledger(row: &Row<'_>) -> rusqlite::Result<Ledger> {
     let settled: Option<String> = row.get(6)?;
     Ok(Ledger {
@@ -263,7 +274,7 @@ fn decode_word<T: DeserializeOwned>(column: usize, word: String) -> rusqlite::Re
         .map_err(|source| undecodable(column, source))
 }
 
-fn decode_number(text: &str) -> rusqlite::Result<Generation> {
+pub(crate) fn decode_number(text: &str) -> rusqlite::Result<Generation> {
     text.parse().map_err(|source| undecodable(0, source))
 }
 

@@ -101,6 +101,7 @@ const STEPS: &[&str] = &[
     create index dead_letters_by_event on dead_letters (seq);
 ",
     TASKS,
+    RULES,
 ];
 
 /// Tasks and pools. What is looked for has a column beside the row; what a task is to do is apart,
@@ -128,6 +129,33 @@ const TASKS: &str = "
         pool text primary key,
         row  text not null                  -- what is remembered of the pool, as JSON
     ) strict, without rowid;
+";
+
+/// Rules, and gates that they keep closed.
+const RULES: &str = "
+    create table rules (
+        name text primary key,
+        row  text not null                  -- what is remembered of the rule, as JSON
+    ) strict, without rowid;
+
+    create table rule_keys (
+        rule   text not null,
+        key    text not null,
+        seq    integer,                     -- the event that it waits for; null: none
+        memory text not null,               -- what the rule remembers of the key, as JSON
+        primary key (rule, key)
+    ) strict, without rowid;
+    create index rule_keys_by_event on rule_keys (seq) where seq is not null;
+
+    create table approvals (
+        id  integer primary key,
+        seq integer,                        -- the event; null: decided
+        row text not null                   -- the request, as JSON
+    ) strict;
+    create index approvals_by_event on approvals (seq) where seq is not null;
+
+    alter table gates add column held_ms integer;      -- null: no rule keeps it closed
+    alter table gates add column held_reason text;
 ";
 
 /// Latest version known here.

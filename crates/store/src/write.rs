@@ -7,11 +7,10 @@ use eud_core::io::Persist;
 use eud_core::record::{ExitClass, ExitRecord, GateRow, Intent, Ledger, RunRow};
 use rusqlite::{Transaction, params};
 
-use crate::bus;
 use crate::create::companion;
 use crate::error::{Result, StoreError};
 use crate::read::{META_FLEET, META_GENERATION, META_PROFILE, word};
-use crate::{PRUNE_EVERY_RUNS, RUNS_KEPT_PER_UNIT, Store};
+use crate::{PRUNE_EVERY_RUNS, RUNS_KEPT_PER_UNIT, Store, bus, rule};
 
 /// What stops a batch: SQLite, or an invariant of ours.
 enum Fault {
@@ -161,7 +160,7 @@ impl Store {
                     tx.prepare_cached("delete from gates where gate = ?1")?
                         .execute([gate])?;
                 }
-                Persist::Rule(_) => {}
+                Persist::Rule(item) => rule::put(&tx, item)?,
                 Persist::Bus(item) => bus::put(&tx, item)?,
                 Persist::Task(persist) => task::put(&tx, persist)?,
             }
@@ -249,9 +248,16 @@ fn put_ledger(tx: &Transaction<'_>, ledger: &Ledger) -> rusqlite::Result<()> {
 
 fn put_gate(tx: &Transaction<'_>, row: &GateRow) -> rusqlite::Result<()> {
     tx.prepare_cached(
-        "insert or replace into gates (gate, closed_ms, reason) values (?1, ?2, ?3)",
+        "insert or replace into gates (gate, closed_ms, reason, held_ms, held_reason)
+         values (?1, ?2, ?3, ?4, ?5)",
     )?
-    .execute(params![row.gate, row.closed_ms, row.reason])?;
+    .execute(params![
+        row.gate,
+        row.closed_ms,
+        row.reason,
+        row.held_ms,
+        row.held_reason
+    ])?;
     Ok(())
 }
 

@@ -3,7 +3,7 @@
 //! Invariants: parameters are checked before anything is asked of the manager; every error of the
 //! manager has its code, but for its end, which is no answer: the connection is closed.
 
-use eud_core::event::NewEvent;
+use eud_core::event::{Event, NewEvent};
 use eud_core::record::TaskId;
 use eud_core::words::rfc3339;
 use eud_manager::{CommandError, DeadFilter, Handle, Request, TaskFilter};
@@ -16,7 +16,7 @@ use crate::protocol::{
     RpcError, RunsParams, Shown, ShutdownParams, SignalParams, Subscribed, UnknownSelector,
     UpParams, VERSION, code,
 };
-use crate::server::{bus, events, rpc, tasks};
+use crate::server::{bus, events, rpc, rules, tasks};
 
 /// Most runs that are given at once.
 const RUNS_MAX: u32 = 1_000;
@@ -59,6 +59,9 @@ pub(super) enum Asked {
     Bus,
     DeadLetters(DeadFilter),
     DeadLetter(u64),
+    Rules,
+    TryRule(String, Box<Event>),
+    Approvals,
 }
 
 /// Reads method and parameters.
@@ -86,6 +89,9 @@ pub(super) fn understand(method: &str, params: Value) -> Result<Asked, RpcError>
         }
         _ if method.starts_with("subscription.") || method.starts_with("dlq.") => {
             return bus::understand(method, params).unwrap_or_else(|| Err(no_method(method)));
+        }
+        _ if method.starts_with("rule.") || method.starts_with("approval.") => {
+            return rules::understand(method, params).unwrap_or_else(|| Err(no_method(method)));
         }
         _ => Asked::Command(command(method, params)?),
     };
@@ -152,6 +158,9 @@ pub(super) async fn carry_out(handle: &Handle, asked: Asked) -> Outcome {
         Asked::Bus => bus::list(handle).await,
         Asked::DeadLetters(filter) => bus::dead_letters(handle, filter).await,
         Asked::DeadLetter(id) => bus::dead_letter(handle, id).await,
+        Asked::Rules => rules::list(handle).await,
+        Asked::TryRule(name, event) => rules::try_out(handle, &name, *event).await,
+        Asked::Approvals => rules::approvals(handle).await,
     }
 }
 

@@ -16,6 +16,7 @@ mod events;
 pub mod fuzz;
 mod methods;
 mod rpc;
+mod rules;
 mod tasks;
 
 use std::fs;

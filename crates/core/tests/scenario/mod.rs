@@ -1,15 +1,18 @@
 //! A scripted world for the core: each step is one input, and what it led to is compared as text.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use eud_core::Core;
+use eud_core::event::Event;
 use eud_core::fleet::{Daemon, Fleet, Probe, Ready};
 use eud_core::io::{
-    Command, Effect, Input, Notify, Now, Persist, Recovery, Reply, RunEvent, TaskEffect, TaskOver,
-    TaskPersist, TaskRecovery, Usage, Which,
+    BusEffect, Command, Effect, Input, Notify, Now, Persist, Recovery, Reply, RulePersist,
+    RuleRecovery, RunEvent, TaskEffect, TaskOver, TaskPersist, TaskRecovery, Usage, Which,
 };
 use eud_core::record::{
-    Book, EndReason, ExitRecord, GateRow, Intent, Ledger, PoolRow, TaskId, TaskRow, TaskState,
+    ApprovalRow, Book, EndReason, ExitRecord, GateRow, Intent, Ledger, PoolRow, RuleRow, TaskId,
+    TaskRow, TaskState,
 };
 
 pub(crate) struct Script {
@@ -25,6 +28,10 @@ pub(crate) struct Script {
     pub(crate) pools: BTreeMap<String, PoolRow>,
     /// Number of the last question about each gauge.
     pub(crate) asked: BTreeMap<String, u64>,
+    /// Every event.
+    pub(crate) events: Vec<Arc<Event>>,
+    pub(crate) rules: BTreeMap<String, RuleRow>,
+    pub(crate) approvals: BTreeMap<u64, ApprovalRow>,
 }
 
 /// A daemon without probes that needs these.
@@ -97,6 +104,9 @@ impl Script {
             tasks: BTreeMap::new(),
             pools: BTreeMap::new(),
             asked: BTreeMap::new(),
+            events: Vec::new(),
+            rules: BTreeMap::new(),
+            approvals: BTreeMap::new(),
         }
     }
 
@@ -113,6 +123,11 @@ impl Script {
             boot_id: "this boot".into(),
             gates: self.gates.values().cloned().collect(),
             tasks: self.recovered_tasks(),
+            rules: RuleRecovery {
+                rules: self.rules.values().cloned().collect(),
+                approvals: self.approvals.values().cloned().collect(),
+                last_approval: self.approvals.keys().next_back().copied().unwrap_or(0),
+            },
             next_generation: 100,
             ..recovery
         };
@@ -163,6 +178,8 @@ impl Script {
                     self.gates.remove(gate);
                 }
                 Effect::Persist(Persist::Task(item)) => self.note_task(item),
+                Effect::Persist(Persist::Rule(item)) => self.note_rule(item),
+                Effect::Stored(event) => self.events.push(Arc::clone(event)),
                 Effect::Sample { gauge, number, .. } => {
                     self.asked.insert(gauge.clone(), *number);
                 }
@@ -185,6 +202,35 @@ impl Script {
             }
             TaskPersist::ForgetPool(name) => {
                 self.pools.remove(name);
+            }
+        }
+    }
+
+    fn note_rule(&mut self, item: &RulePersist) {
+        match item {
+            RulePersist::Put(row) => {
+                let old = self.rules.insert(row.name.clone(), (**row).clone());
+                let keys = old.map(|old| old.keys).unwrap_or_default();
+                if let Some(row) = self.rules.get_mut(&row.name) {
+                    row.keys = keys;
+                }
+            }
+            RulePersist::Key { rule, key, memory } => {
+                let row = self.rules.entry(rule.clone()).or_default();
+                row.name.clone_from(rule);
+                match memory {
+                    Some(memory) => row.keys.insert(key.clone(), (**memory).clone()),
+                    None => row.keys.remove(key),
+                };
+            }
+            RulePersist::Forget(name) => {
+                self.rules.remove(name);
+            }
+            RulePersist::Approval(row) => {
+                self.approvals.insert(row.id, (**row).clone());
+            }
+            RulePersist::ForgetApproval(id) => {
+                self.approvals.remove(id);
             }
         }
     }
@@ -367,6 +413,10 @@ fn line(effect: &Effect) -> Option<String> {
             drop_dir: true,
         }) => Some(format!("drop the folder of {unit}")),
         Effect::Task(TaskEffect::Drop { unit }) => Some(format!("drop {unit}")),
+        Effect::Bus(BusEffect::Deliver { delivery, .. }) => Some(format!(
+            "deliver event {} to {}",
+            delivery.seq, delivery.outlet
+        )),
         Effect::Persist(_)
         | Effect::Bus(_)
         | Effect::Task(_)

@@ -7,9 +7,10 @@
 //!
 //! **Turn.** A meant event lets the rule act at once, or when it is the last of `count` within
 //! `within_ms`, or the last of a sequence, or when `for_ms` have passed. One of `unless` calls off
-//! what waits for the same key, and begins counts and sequences anew. Nothing is counted while the
-//! key cools down, after `once_per_key`, or while a person is asked about it: such events are let
-//! pass, and counted as that.
+//! what waits for the same key, and begins counts and sequences anew. Of a
+//! sequence one beginning is remembered for each key, and given up when its time is over. Nothing
+//! is counted while the key cools down, after `once_per_key`, or while a person is asked about it:
+//! such events are let pass, and counted as that.
 //!
 //! **Acting.** Actions are done in order; one that fails is told and does not stop the next. With a
 //! ladder it is the turn of its present rung; see `ladder`. With `approve` the rule asks instead;
