@@ -7,6 +7,7 @@
 //! Deliberately absent: anything asynchronous, any handle, any clock.
 
 mod bus;
+mod channel;
 mod rule;
 mod task;
 
@@ -22,6 +23,9 @@ use crate::record::{
 use crate::view::{State, Transition};
 
 pub use bus::{BusCommand, BusEffect, BusNews, BusPersist, BusRecovery, DeliveryRef, Known};
+pub use channel::{
+    ChannelCommand, ChannelEffect, ChannelNews, ChannelPersist, ChannelRecovery, SendRef,
+};
 pub use rule::{RuleCommand, RulePersist, RuleRecovery};
 pub use task::{Numbers, TaskCommand, TaskEffect, TaskNews, TaskOver, TaskPersist, TaskRecovery};
 
@@ -110,6 +114,8 @@ pub enum Input {
     },
     /// News for the bus.
     Bus(BusNews),
+    /// News of channels.
+    Channel(ChannelNews),
     /// A task made progress.
     Task(TaskNews),
     /// Time has passed, or the wall clock was set; see [`crate::Core::next_timeout`].
@@ -142,6 +148,8 @@ pub enum Command {
     Emit(Vec<NewEvent>),
     /// Something about subscriptions and dead letters.
     Bus(BusCommand),
+    /// Something about channels and their messages.
+    Channel(ChannelCommand),
     /// Something about rules.
     Rule(RuleCommand),
     /// Something about tasks.
@@ -255,6 +263,8 @@ pub struct Recovery {
     pub boot_id: String,
     /// Durable memory of events.
     pub bus: BusRecovery,
+    /// Durable memory of channels.
+    pub channels: ChannelRecovery,
     /// Durable memory of rules.
     pub rules: RuleRecovery,
     /// Durable memory of tasks.
@@ -396,6 +406,8 @@ pub enum Effect {
     },
     /// Something about deliveries.
     Bus(BusEffect),
+    /// Something about channels.
+    Channel(ChannelEffect),
     /// Something about a task.
     Task(TaskEffect),
     /// An event was stored; for those who listen.
@@ -452,6 +464,8 @@ pub enum Persist {
     ForgetGate(String),
     /// Something about events.
     Bus(BusPersist),
+    /// Something about channels.
+    Channel(ChannelPersist),
     /// Something about rules.
     Rule(RulePersist),
     /// Something about tasks.
@@ -488,7 +502,7 @@ pub struct Accepted {
     /// Tasks that were submitted, or that change.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub tasks: Vec<TaskId>,
-    /// How many dead letters or subscriptions change.
+    /// How many dead letters, subscriptions or messages change.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub count: u64,
 }

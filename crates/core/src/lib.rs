@@ -12,6 +12,7 @@ pub mod expr;
 pub mod fleet;
 pub mod happened;
 pub mod io;
+pub mod message;
 pub mod planted;
 pub mod record;
 mod rng;

@@ -84,11 +84,15 @@ pub enum Planted {
     ApprovalTwice,
     /// Rules act however deep an event is.
     DepthNotCut,
+    /// A recovered channel knows no keys.
+    SeenForgotten,
+    /// Nobody is told of messages that are given up.
+    GivenUpUntold,
 }
 
 impl Planted {
     /// Every one.
-    pub const ALL: [Self; 39] = [
+    pub const ALL: [Self; 41] = [
         Self::StaleExit,
         Self::IntentForgotten,
         Self::ForgetManualStop,
@@ -128,5 +132,7 @@ impl Planted {
         Self::CooldownForgotten,
         Self::ApprovalTwice,
         Self::DepthNotCut,
+        Self::SeenForgotten,
+        Self::GivenUpUntold,
     ];
 }

@@ -10,7 +10,7 @@ mod rule;
 mod task;
 
 pub use bus::{AttemptError, DeadLetterRow, DeliveryRow, Outlet, SubscriptionRow};
-pub use channel::{ChannelRow, Message};
+pub use channel::{ChannelRow, Message, MessageId, MessageRow};
 pub use rule::{ApprovalRow, RuleKey, RuleRow, Verdict};
 pub use task::{NewTask, PoolRow, TaskId, TaskOrigin, TaskProgress, TaskRow, TaskSpec, TaskState};
 

@@ -6,12 +6,14 @@
 //! total.
 
 mod bus;
+mod channel;
 mod rule;
 mod task;
 
 use std::collections::BTreeMap;
 
 pub use bus::{BusView, SubscriptionView};
+pub use channel::{ChannelView, MessageState, MessageView};
 pub use rule::{RuleTrial, RuleView};
 pub use task::PoolView;
 

@@ -138,6 +138,7 @@ pub(crate) async fn look(layout: &Layout, store: &Store) -> Result<Findings, Man
             // Without it, a job that runs after each boot does not run after this one.
             boot_id: eud_sys::process::boot_id().unwrap_or_default(),
             bus: journal.bus,
+            channels: journal.channels,
             rules: journal.rules,
             tasks: journal.tasks,
         },

@@ -10,6 +10,7 @@
 //! Deliberately absent: any decision, any clock, logs, and more than one writer.
 
 mod bus;
+mod channel;
 mod create;
 mod error;
 mod read;

@@ -5,13 +5,13 @@ mod task;
 use std::path::Path;
 
 use eud_core::fleet::Fleet;
-use eud_core::io::{BusRecovery, RuleRecovery, TaskRecovery};
+use eud_core::io::{BusRecovery, ChannelRecovery, RuleRecovery, TaskRecovery};
 use eud_core::record::{Book, GateRow, Generation, Intent, Ledger, RunRow};
 use rusqlite::{Connection, OptionalExtension, Row};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::{bus, rule};
+use crate::{bus, channel, rule};
 pub use task::{TaskCounts, TaskFilter};
 
 use crate::error::{Result, StoreError};
@@ -48,6 +48,8 @@ pub struct Journal {
     pub bus: BusRecovery,
     /// Durable memory of rules.
     pub rules: RuleRecovery,
+    /// Durable memory of channels.
+    pub channels: ChannelRecovery,
     /// Durable memory of tasks.
     pub tasks: TaskRecovery,
 }
@@ -182,6 +184,7 @@ fn journal(conn: &Connection) -> rusqlite::Result<Journal> {
         )?,
         bus: bus::recovery(conn)?,
         rules: rule::recovery(conn)?,
+        channels: channel::recovery(conn)?,
         tasks: task::recovery(conn)?,
     })
 }

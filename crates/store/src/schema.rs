@@ -102,6 +102,7 @@ const STEPS: &[&str] = &[
 ",
     TASKS,
     RULES,
+    CHANNELS,
 ];
 
 /// Tasks and pools. What is looked for has a column beside the row; what a task is to do is apart,
@@ -156,6 +157,20 @@ const RULES: &str = "
 
     alter table gates add column held_ms integer;      -- null: no rule keeps it closed
     alter table gates add column held_reason text;
+";
+
+/// Channels, and messages that are not sent.
+const CHANNELS: &str = "
+    create table channels (
+        name text primary key,
+        row  text not null                  -- what is remembered of the channel, as JSON
+    ) strict, without rowid;
+
+    create table messages (
+        id      integer primary key,
+        channel text not null,
+        row     text not null               -- what is remembered of the message, as JSON
+    ) strict;
 ";
 
 /// Latest version known here.

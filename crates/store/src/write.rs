@@ -10,7 +10,7 @@ use rusqlite::{Transaction, params};
 use crate::create::companion;
 use crate::error::{Result, StoreError};
 use crate::read::{META_FLEET, META_GENERATION, META_PROFILE, word};
-use crate::{PRUNE_EVERY_RUNS, RUNS_KEPT_PER_UNIT, Store, bus, rule};
+use crate::{PRUNE_EVERY_RUNS, RUNS_KEPT_PER_UNIT, Store, bus, channel, rule};
 
 /// What stops a batch: SQLite, or an invariant of ours.
 enum Fault {
@@ -161,6 +161,7 @@ impl Store {
                         .execute([gate])?;
                 }
                 Persist::Rule(item) => rule::put(&tx, item)?,
+                Persist::Channel(item) => channel::put(&tx, item)?,
                 Persist::Bus(item) => bus::put(&tx, item)?,
                 Persist::Task(persist) => task::put(&tx, persist)?,
             }

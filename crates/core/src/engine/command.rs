@@ -38,6 +38,9 @@ impl Core {
             Command::Rule(command) => self
                 .on_rule_command(command, now, out)
                 .map(|done| (done, false)),
+            Command::Channel(command) => self
+                .on_channel_command(command, now, out)
+                .map(|done| (done, false)),
             Command::Task(command) => self
                 .on_task_command(command, now, out)
                 .map(|done| (done, false)),

@@ -53,6 +53,7 @@ impl Core {
         self.load_jobs(now, out);
         self.load_tasks(now, out);
         self.load_bus(now, out);
+        self.load_channels(now, out);
         self.load_rules(now, out);
         if self.up_called {
             self.apply_profile(now, &mut accepted, out);
@@ -163,7 +164,9 @@ impl Core {
         }
         self.recover_gauges(recovery.gates, now, out);
         self.recover_tasks(recovery.tasks, &recovery.runs, now, out);
+        let channels = recovery.channels;
         self.recover_bus(recovery.bus, now, out);
+        self.recover_channels(channels, now, out);
         self.recover_rules(recovery.rules, now, out);
         self.recover_jobs(recovery.books, recovery.boot_id, now, out);
         self.recover_ledgers(recovery.ledgers, now);

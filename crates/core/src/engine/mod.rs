@@ -47,6 +47,8 @@
 //!
 //! **Rules.** They look at every event when it is stored, and act on what it means; see `rule`.
 //!
+//! **Channels.** Messages for people wait, durably, until they are sent; see `channel`.
+//!
 //! **Tasks.** While it runs, a task is a unit too, of a kind of its own: it has a run, is stopped
 //! and recovered like any, and shows nowhere among the daemons. `task` tells the story.
 //!
@@ -120,6 +122,7 @@ pub struct Core {
     gauges: gauge::Gauges,
     guards: guard::Guards,
     bus: bus::Bus,
+    channels: channel::Channels,
     tasks: task::Tasks,
     rules: rule::Rules,
     next_generation: Generation,
@@ -145,6 +148,7 @@ impl Core {
             gauges: gauge::Gauges::default(),
             guards: guard::Guards::default(),
             bus: bus::Bus::default(),
+            channels: channel::Channels::default(),
             tasks: task::Tasks::default(),
             rules: rule::Rules::default(),
             next_generation: 1,
@@ -200,6 +204,7 @@ impl Core {
                 usage,
             } => self.on_measured(&unit, generation, usage, now, out),
             Input::Bus(news) => self.on_bus_news(news, now, out),
+            Input::Channel(news) => self.on_channel_news(news, now, out),
             Input::Task(news) => self.on_task_news(news, now, out),
             Input::Tick => {}
         }
@@ -221,6 +226,7 @@ impl Core {
             from = out.len();
             self.tend_rules(now, out);
             self.tend_bus(now, out);
+            self.tend_channels(now, out);
             if out.len() == from && self.dirty.is_empty() {
                 return;
             }
@@ -238,6 +244,7 @@ impl Core {
             self.guards.next_timeout(),
             self.tasks.next_timeout(),
             self.bus.next_timeout(),
+            self.channels.next_timeout(),
             self.rules.next_timeout(),
         ]
         .into_iter()

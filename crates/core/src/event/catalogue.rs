@@ -150,6 +150,28 @@ pub const TYPES: &[Type] = &[
     ),
     kind("approval.granted", "rule", "A person agreed.", APPROVAL),
     kind(
+        "channel.failed",
+        "channel",
+        "Messages could not be sent, and are not tried any more by themselves.",
+        &[
+            must("channel", Text, "name of the channel"),
+            must("messages", Integer, "how many"),
+            must("first", Integer, "number of the first of them"),
+            must("title", Text, "its title"),
+            must("attempts", Integer, "tries"),
+            must("why", Text, "what the last one was told"),
+        ],
+    ),
+    kind(
+        "channel.full",
+        "channel",
+        "Too many messages wait for the channel; further ones are dropped and counted.",
+        &[
+            must("channel", Text, "name of the channel"),
+            must("waiting", Integer, "how many wait"),
+        ],
+    ),
+    kind(
         "daemon.backing-off",
         "unit",
         "It waits before its next restart.",

@@ -7,13 +7,15 @@ use eud_core::Core;
 use eud_core::event::Event;
 use eud_core::fleet::{Daemon, Fleet, Probe, Ready};
 use eud_core::io::{
-    BusEffect, Command, Effect, Input, Notify, Now, Persist, Recovery, Reply, RulePersist,
-    RuleRecovery, RunEvent, TaskEffect, TaskOver, TaskPersist, TaskRecovery, Usage, Which,
+    BusEffect, BusNews, ChannelEffect, ChannelNews, ChannelPersist, ChannelRecovery, Command,
+    Effect, Input, Notify, Now, Persist, Recovery, Reply, RulePersist, RuleRecovery, RunEvent,
+    SendRef, TaskEffect, TaskOver, TaskPersist, TaskRecovery, Usage, Which,
 };
 use eud_core::record::{
     ApprovalRow, Book, EndReason, ExitRecord, GateRow, Intent, Ledger, PoolRow, RuleRow, TaskId,
     TaskRow, TaskState,
 };
+use eud_core::record::{ChannelRow, MessageRow};
 
 pub(crate) struct Script {
     pub(crate) core: Core,
@@ -26,9 +28,14 @@ pub(crate) struct Script {
     /// Every task ever put, until it is forgotten.
     pub(crate) tasks: BTreeMap<TaskId, TaskRow>,
     pub(crate) pools: BTreeMap<String, PoolRow>,
+    /// Memory of channels, and messages that are not sent.
+    pub(crate) channels: BTreeMap<String, ChannelRow>,
+    pub(crate) messages: BTreeMap<u64, MessageRow>,
+    /// The last try to send.
+    pub(crate) sending: Option<SendRef>,
     /// Number of the last question about each gauge.
     pub(crate) asked: BTreeMap<String, u64>,
-    /// Every event.
+    /// Every event; read again by those who are behind.
     pub(crate) events: Vec<Arc<Event>>,
     pub(crate) rules: BTreeMap<String, RuleRow>,
     pub(crate) approvals: BTreeMap<u64, ApprovalRow>,
@@ -103,6 +110,9 @@ impl Script {
             gates: BTreeMap::new(),
             tasks: BTreeMap::new(),
             pools: BTreeMap::new(),
+            channels: BTreeMap::new(),
+            messages: BTreeMap::new(),
+            sending: None,
             asked: BTreeMap::new(),
             events: Vec::new(),
             rules: BTreeMap::new(),
@@ -127,6 +137,10 @@ impl Script {
                 rules: self.rules.values().cloned().collect(),
                 approvals: self.approvals.values().cloned().collect(),
                 last_approval: self.approvals.keys().next_back().copied().unwrap_or(0),
+            },
+            channels: ChannelRecovery {
+                channels: self.channels.values().cloned().collect(),
+                messages: self.messages.values().cloned().collect(),
             },
             next_generation: 100,
             ..recovery
@@ -156,6 +170,7 @@ impl Script {
 
     pub(crate) fn give(&mut self, input: Input) {
         let mut effects = Vec::new();
+        let mut asked = Vec::new();
         self.core.handle(input, self.now, &mut effects);
         for effect in &effects {
             match effect {
@@ -180,6 +195,11 @@ impl Script {
                 Effect::Persist(Persist::Task(item)) => self.note_task(item),
                 Effect::Persist(Persist::Rule(item)) => self.note_rule(item),
                 Effect::Stored(event) => self.events.push(Arc::clone(event)),
+                Effect::Bus(BusEffect::Fetch { after, .. }) => asked.push(*after),
+                Effect::Persist(Persist::Channel(item)) => self.note_channel(item),
+                Effect::Channel(ChannelEffect::Send { send, .. }) => {
+                    self.sending = Some(send.clone());
+                }
                 Effect::Sample { gauge, number, .. } => {
                     self.asked.insert(gauge.clone(), *number);
                 }
@@ -187,6 +207,16 @@ impl Script {
             }
         }
         self.effects.extend(effects);
+        for after in asked {
+            let later = self.events.iter().filter(|event| event.seq > after);
+            let events: Vec<Arc<Event>> = later.cloned().collect();
+            let upto = events.last().map_or(after, |event| event.seq);
+            self.give(Input::Bus(BusNews::Fetched {
+                after,
+                events,
+                upto,
+            }));
+        }
     }
 
     fn note_task(&mut self, item: &TaskPersist) {
@@ -233,6 +263,30 @@ impl Script {
                 self.approvals.remove(id);
             }
         }
+    }
+
+    fn note_channel(&mut self, item: &ChannelPersist) {
+        match item {
+            ChannelPersist::Channel(row) => {
+                self.channels.insert(row.name.clone(), (**row).clone());
+            }
+            ChannelPersist::ForgetChannel(name) => {
+                self.channels.remove(name);
+            }
+            ChannelPersist::Message(row) => {
+                self.messages.insert(row.id, (**row).clone());
+            }
+            ChannelPersist::ForgetMessage(id) => {
+                self.messages.remove(id);
+            }
+        }
+    }
+
+    /// Answers the last try to send.
+    pub(crate) fn sent(&mut self, outcome: Result<(), &str>) {
+        let send = self.sending.clone().unwrap_or_default();
+        let outcome = outcome.map_err(str::to_owned);
+        self.give(Input::Channel(ChannelNews::Sent { send, outcome }));
     }
 
     pub(crate) fn load(&mut self, fleet: Fleet) {
@@ -417,6 +471,15 @@ fn line(effect: &Effect) -> Option<String> {
             "deliver event {} to {}",
             delivery.seq, delivery.outlet
         )),
+        Effect::Channel(ChannelEffect::Send { send, messages, .. }) => {
+            let titles = messages.iter().map(|message| message.title.as_str());
+            let titles: Vec<&str> = titles.collect();
+            Some(format!("send on {}: {}", send.channel, titles.join(", ")))
+        }
+        Effect::Stored(event) if event.kind.starts_with("channel.") => {
+            let subject = event.subject.as_deref().unwrap_or_default();
+            Some(format!("event {} of {subject}", event.kind))
+        }
         Effect::Persist(_)
         | Effect::Bus(_)
         | Effect::Task(_)

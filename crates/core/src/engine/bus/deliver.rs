@@ -118,7 +118,13 @@ impl Core {
                 None => Begun::Unread,
             },
             Handler::Exec { pool } => self.exec_for(name, place, pool, now, out),
-            Handler::Notify(_) => Begun::Failed("channels are not possible yet".to_owned()),
+            Handler::Notify(notice) => match self.event_of(name, place) {
+                Some(event) => match self.notify(notice, &event, depth_of(&event) + 1, now, out) {
+                    Ok(()) => Begun::Over,
+                    Err(why) => Begun::Poisoned(why),
+                },
+                None => Begun::Unread,
+            },
             Handler::Webhook(webhook) => {
                 let attempt = slot.deliveries.get(&place).map_or(0, |d| d.row.attempts) + 1;
                 out.push(Effect::Bus(BusEffect::Deliver {
@@ -319,6 +325,9 @@ impl Core {
         else {
             return;
         };
+        if outlet.starts_with(crate::engine::channel::OUTLET) {
+            return self.channel_task_is_over(outlet, *number, row, now, out);
+        }
         let name = outlet.strip_prefix(OUTLET).unwrap_or(outlet).to_owned();
         let place = (*seq, *number);
         let delivery = self.bus.subs.get(&name);

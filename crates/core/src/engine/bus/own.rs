@@ -17,8 +17,8 @@ pub(super) fn of(told: &Effect, now: Now) -> Option<Said> {
             None
         }
         Effect::Transition(transition) => of_transition(transition),
-        // Tasks of handlers and rules' commands tell nothing, or a handler of `task.*` would never
-        // come to rest; what they do not achieve becomes a dead letter.
+        // Tasks of handlers, rules' commands and channels tell nothing, or a handler of `task.*` would
+        // never come to rest; what they do not achieve becomes a dead letter.
         Effect::Happened(Happened {
             what: What::Task { pool, .. },
             ..
@@ -66,9 +66,13 @@ pub(super) fn of(told: &Effect, now: Now) -> Option<Said> {
     }
 }
 
-/// Pools of handlers.
+/// Pools of handlers and channels.
 fn is_hushed(pool: &str) -> bool {
-    let outlets = [super::subscription::OUTLET, super::subscription::OF_RULE];
+    let outlets = [
+        super::subscription::OUTLET,
+        super::subscription::OF_RULE,
+        crate::engine::channel::OUTLET,
+    ];
     outlets.iter().any(|outlet| pool.starts_with(outlet))
 }
 
