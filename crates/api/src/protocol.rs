@@ -33,6 +33,11 @@
 //! | `dlq.list` | [`DeadListParams`] | array of [`eud_core::record::DeadLetterRow`], newest first |
 //! | `dlq.show` | [`DeadParams`] | [`ShownDeadLetter`] |
 //! | `dlq.retry`, `dlq.drop` | [`DeadNumbersParams`] | [`eud_core::io::Accepted`] |
+//! | `channel.list` | – | array of [`eud_core::view::ChannelView`] |
+//! | `channel.test` | [`ChannelParams`] | [`eud_core::io::Accepted`]; the message is on its way then |
+//! | `message.list` | – | array of [`eud_core::view::MessageView`]: what is not sent, oldest first |
+//! | `message.retry` | [`MessagesParams`] | [`eud_core::io::Accepted`] |
+//! | `message.drop` | [`MessagesParams`] | [`eud_core::io::Accepted`] |
 //! | `events.subscribe` | – | [`Subscribed`], then `transition` notifications |
 //! | `event.emit` | [`EmitParams`] | array of [`eud_core::event::Receipt`], one for each event |
 //! | `event.follow` | [`FollowParams`] | [`Following`], then `event` notifications: CloudEvents |
@@ -41,6 +46,7 @@
 //! the connection instead of answering.
 
 mod bus;
+mod channel;
 mod task;
 
 use eud_core::fleet::Daemon;
@@ -53,6 +59,7 @@ pub use bus::{
     AddParams, DEAD_LETTERS_MAX, DeadListParams, DeadNumbersParams, DeadParams, ReferenceParam,
     ReplayParams, ShownDeadLetter, SubscriptionParams, TaskParams, ValueParam, WebhookParams,
 };
+pub use channel::{ChannelParams, MessagesParams};
 pub use task::{
     CancelParams, IdParams, ListParams, PauseParams, PoolParams, RetryParams, ShownTask,
     Submission, SubmitParams, TASK_NAME_BYTES_MAX, TASK_TEXT_BYTES_MAX, TASKS_DEFAULT, TASKS_MAX,

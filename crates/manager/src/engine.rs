@@ -361,6 +361,7 @@ impl Engine {
             Request::Emit(events) => Command::Emit(events),
             Request::Task(command) => Command::Task(command),
             Request::Bus(command) => Command::Bus(command),
+            Request::Channel(command) => Command::Channel(command),
             Request::Shutdown { keep_daemons } => Command::Shutdown { keep_daemons },
         })
     }
@@ -417,6 +418,12 @@ impl Engine {
             }
             Ask::Bus(answer) => {
                 let _ = answer.send(self.core.bus());
+            }
+            Ask::Channels(answer) => {
+                let _ = answer.send(self.core.channels(clock::now()));
+            }
+            Ask::Messages(answer) => {
+                let _ = answer.send(self.core.messages());
             }
             Ask::Tasks(filter, answer) => {
                 let _ = answer.send(self.store.tasks(&filter).map_err(unreadable));

@@ -9,9 +9,11 @@ use std::sync::Arc;
 
 use eud_core::event::{Event, NewEvent, Seq};
 use eud_core::fleet::{Daemon, Fleet, Unit};
-use eud_core::io::{Accepted, BusCommand, Refusal, TaskCommand};
+use eud_core::io::{Accepted, BusCommand, ChannelCommand, Refusal, TaskCommand};
 use eud_core::record::{DeadLetterRow, RunId, RunRow, TaskId, TaskRow, TaskSpec};
-use eud_core::view::{BusView, DaemonView, Explanation, PoolView, Status, Transition};
+use eud_core::view::{
+    BusView, ChannelView, DaemonView, Explanation, MessageView, PoolView, Status, Transition,
+};
 use eud_store::{DeadFilter, EventFilter, Reader, Store, TaskFilter};
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
 
@@ -52,6 +54,8 @@ pub enum Request {
     Task(TaskCommand),
     /// Something about subscriptions and dead letters.
     Bus(BusCommand),
+    /// Something about channels and their messages.
+    Channel(ChannelCommand),
     /// End the manager.
     Shutdown {
         /// Leave the daemons running under their keepers.
@@ -106,6 +110,8 @@ pub(crate) enum Ask {
     ),
     Pools(oneshot::Sender<Vec<PoolView>>),
     Bus(oneshot::Sender<BusView>),
+    Channels(oneshot::Sender<Vec<ChannelView>>),
+    Messages(oneshot::Sender<Vec<MessageView>>),
     Tasks(
         TaskFilter,
         oneshot::Sender<Result<Vec<TaskRow>, CommandError>>,
@@ -239,6 +245,22 @@ impl Handle {
     /// [`CommandError::Ending`] only.
     pub async fn bus(&self) -> Result<BusView, CommandError> {
         self.ask(Ask::Bus).await
+    }
+
+    /// Channels and what waits for them.
+    ///
+    /// # Errors
+    /// [`CommandError::Ending`] only.
+    pub async fn channels(&self) -> Result<Vec<ChannelView>, CommandError> {
+        self.ask(Ask::Channels).await
+    }
+
+    /// Messages that are not sent, oldest first.
+    ///
+    /// # Errors
+    /// [`CommandError::Ending`] only.
+    pub async fn messages(&self) -> Result<Vec<MessageView>, CommandError> {
+        self.ask(Ask::Messages).await
     }
 
     /// Dead letters that match, newest first.
