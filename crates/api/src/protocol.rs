@@ -39,6 +39,11 @@
 //! | `rule.test` | [`TestParams`] | [`eud_core::view::RuleTrial`] |
 //! | `approval.list` | – | array of [`eud_core::record::ApprovalRow`], oldest first |
 //! | `approval.decide` | [`DecideParams`] | [`eud_core::io::Accepted`] |
+//! | `channel.list` | – | array of [`eud_core::view::ChannelView`] |
+//! | `channel.test` | [`ChannelParams`] | [`eud_core::io::Accepted`]; the message is on its way then |
+//! | `message.list` | – | array of [`eud_core::view::MessageView`]: what is not sent, oldest first |
+//! | `message.retry` | [`MessagesParams`] | [`eud_core::io::Accepted`] |
+//! | `message.drop` | [`MessagesParams`] | [`eud_core::io::Accepted`] |
 //! | `events.subscribe` | – | [`Subscribed`], then `transition` notifications |
 //! | `event.emit` | [`EmitParams`] | array of [`eud_core::event::Receipt`], one for each event |
 //! | `event.follow` | [`FollowParams`] | [`Following`], then `event` notifications: CloudEvents |
@@ -47,6 +52,7 @@
 //! the connection instead of answering.
 
 mod bus;
+mod channel;
 mod rule;
 mod task;
 
@@ -60,6 +66,7 @@ pub use bus::{
     AddParams, DEAD_LETTERS_MAX, DeadListParams, DeadNumbersParams, DeadParams, ReferenceParam,
     ReplayParams, ShownDeadLetter, SubscriptionParams, TaskParams, ValueParam, WebhookParams,
 };
+pub use channel::{ChannelParams, MessagesParams};
 pub use rule::{DecideParams, EnableParams, RuleParams, TestParams};
 pub use task::{
     CancelParams, IdParams, ListParams, PauseParams, PoolParams, RetryParams, ShownTask,

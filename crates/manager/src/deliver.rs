@@ -18,6 +18,7 @@ use crate::context::Context;
 pub(crate) use post::Post;
 pub use post::{ANSWER_BYTES_MAX, POSTS_EACH_MAX, POSTS_MAX};
 pub use webhook::check_webhook;
+pub(crate) use webhook::request;
 
 /// Carries out one effect.
 pub(crate) fn perform(

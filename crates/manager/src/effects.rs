@@ -21,6 +21,7 @@ use eud_store::Store;
 use eud_sys::signal::Signal;
 use tokio::sync::{Notify, broadcast, mpsc, oneshot, watch};
 
+use crate::channels;
 use crate::context::Context;
 use crate::deliver;
 use crate::error::CommandError;
@@ -252,6 +253,7 @@ impl Hands {
             Effect::Sample { .. } | Effect::Measure { .. } => self.observe(core, effect),
             Effect::Stored(event) => self.newest = event.seq,
             Effect::Task(effect) => self.task_effect(effect),
+            Effect::Channel(effect) => channels::perform(&self.context, &self.runtime, effect),
             Effect::Bus(effect) => deliver::perform(&self.context, &self.runtime, store, effect),
             Effect::Happened(happened) => self.happened(&happened),
             Effect::Reply { ticket, reply } => self.reply(ticket, reply),

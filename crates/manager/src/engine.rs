@@ -362,6 +362,7 @@ impl Engine {
             Request::Task(command) => Command::Task(command),
             Request::Bus(command) => Command::Bus(command),
             Request::Rule(command) => Command::Rule(command),
+            Request::Channel(command) => Command::Channel(command),
             Request::Shutdown { keep_daemons } => Command::Shutdown { keep_daemons },
         })
     }
@@ -427,6 +428,12 @@ impl Engine {
             }
             Ask::Approvals(answer) => {
                 let _ = answer.send(self.core.approvals().cloned().collect());
+            }
+            Ask::Channels(answer) => {
+                let _ = answer.send(self.core.channels(clock::now()));
+            }
+            Ask::Messages(answer) => {
+                let _ = answer.send(self.core.messages());
             }
             Ask::Tasks(filter, answer) => {
                 let _ = answer.send(self.store.tasks(&filter).map_err(unreadable));

@@ -9,10 +9,11 @@ use std::sync::Arc;
 
 use eud_core::event::{Event, NewEvent, Seq};
 use eud_core::fleet::{Daemon, Fleet, Unit};
-use eud_core::io::{Accepted, BusCommand, Refusal, RuleCommand, TaskCommand};
+use eud_core::io::{Accepted, BusCommand, ChannelCommand, Refusal, RuleCommand, TaskCommand};
 use eud_core::record::{ApprovalRow, DeadLetterRow, RunId, RunRow, TaskId, TaskRow, TaskSpec};
 use eud_core::view::{
-    BusView, DaemonView, Explanation, PoolView, RuleTrial, RuleView, Status, Transition,
+    BusView, ChannelView, DaemonView, Explanation, MessageView, PoolView, RuleTrial, RuleView,
+    Status, Transition,
 };
 use eud_store::{DeadFilter, EventFilter, Reader, Store, TaskFilter};
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
@@ -56,6 +57,8 @@ pub enum Request {
     Bus(BusCommand),
     /// Something about rules and approvals.
     Rule(RuleCommand),
+    /// Something about channels and their messages.
+    Channel(ChannelCommand),
     /// End the manager.
     Shutdown {
         /// Leave the daemons running under their keepers.
@@ -113,6 +116,8 @@ pub(crate) enum Ask {
     Rules(oneshot::Sender<Vec<RuleView>>),
     TryRule(String, Box<Event>, oneshot::Sender<Option<RuleTrial>>),
     Approvals(oneshot::Sender<Vec<ApprovalRow>>),
+    Channels(oneshot::Sender<Vec<ChannelView>>),
+    Messages(oneshot::Sender<Vec<MessageView>>),
     Tasks(
         TaskFilter,
         oneshot::Sender<Result<Vec<TaskRow>, CommandError>>,
@@ -280,6 +285,22 @@ impl Handle {
     /// [`CommandError::Ending`] only.
     pub async fn approvals(&self) -> Result<Vec<ApprovalRow>, CommandError> {
         self.ask(Ask::Approvals).await
+    }
+
+    /// Channels and what waits for them.
+    ///
+    /// # Errors
+    /// [`CommandError::Ending`] only.
+    pub async fn channels(&self) -> Result<Vec<ChannelView>, CommandError> {
+        self.ask(Ask::Channels).await
+    }
+
+    /// Messages that are not sent, oldest first.
+    ///
+    /// # Errors
+    /// [`CommandError::Ending`] only.
+    pub async fn messages(&self) -> Result<Vec<MessageView>, CommandError> {
+        self.ask(Ask::Messages).await
     }
 
     /// Dead letters that match, newest first.

@@ -10,6 +10,7 @@
 //! Deliberately absent: decisions (they are the core's), any socket for clients (that is
 //! `eud-api`'s), terminal output.
 
+mod channels;
 mod clock;
 mod compressor;
 mod context;

@@ -30,6 +30,7 @@ pub(crate) fn random(dice: &mut Dice) -> Fleet {
     crate::gauges::declare(dice, &mut fleet);
     crate::publish::declare(dice, &mut fleet);
     crate::tasks::declare(dice, &mut fleet);
+    crate::channels::declare(dice, &mut fleet);
     crate::deliver::declare(dice, &mut fleet);
     fleet
 }

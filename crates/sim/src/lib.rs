@@ -9,6 +9,7 @@
 //! the same trace; every planted defect is found.
 //! Deliberately absent: the real shell. `shell` is its model; the real one has end-to-end tests.
 
+mod channels;
 mod check;
 mod deliver;
 mod dice;

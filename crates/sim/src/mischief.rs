@@ -28,6 +28,11 @@ impl History {
         {
             return self.command(command);
         }
+        if self.dice.chance(10)
+            && let Some(command) = self.channel_mischief()
+        {
+            return self.command(command);
+        }
         match self.dice.range(0, 26) {
             0..=2 => self.command(Command::Stop(vec![unit])),
             3..=6 => self.command(Command::Start(vec![unit])),

@@ -60,6 +60,7 @@ impl Reference {
             | Command::Bus(_)
             | Command::Task(_)
             | Command::Rule(_)
+            | Command::Channel(_)
             | Command::Shutdown { .. } => BTreeSet::new(),
         }
     }

@@ -9,10 +9,11 @@ use std::collections::{BTreeMap, BinaryHeap};
 use eud_core::Core;
 use eud_core::event::Seq;
 use eud_core::fleet::{Fleet, Unit, task_of};
-use eud_core::io::{Command, DeliveryRef, Input, Now, RunEvent, Which};
+use eud_core::io::{Command, DeliveryRef, Input, Now, RunEvent, SendRef, Which};
 use eud_core::planted::Planted;
 use eud_core::record::{EndReason, Generation, RunId, WallMs};
 
+use crate::channels::ChannelChecker;
 use crate::check::Checker;
 use crate::deliver::DeliveryChecker;
 use crate::dice::Dice;
@@ -121,6 +122,11 @@ pub(crate) enum Event {
         delivery: DeliveryRef,
         passes: bool,
     },
+    SendAnswers {
+        epoch: u64,
+        send: SendRef,
+        passes: bool,
+    },
     SampleAnswers {
         epoch: u64,
         gauge: String,
@@ -156,6 +162,7 @@ pub(crate) struct History {
     pub(crate) gauges: Gauges,
     pub(crate) events: EventChecker,
     pub(crate) deliveries: DeliveryChecker,
+    pub(crate) channels: ChannelChecker,
     /// How often the machine was started.
     pub(crate) boots: u64,
     pub(crate) pending: Option<Command>,
@@ -200,6 +207,7 @@ pub fn simulate(seed: u64, planting: Planting, keep_trace: bool) -> Outcome {
         gauges: Gauges::default(),
         events: EventChecker::default(),
         deliveries: DeliveryChecker::default(),
+        channels: ChannelChecker::default(),
         boots: 1,
         pending: None,
         planted,
@@ -280,6 +288,7 @@ impl History {
         self.events.none_lost(&self.fleet, &self.world)?;
         self.deliveries
             .judge(&self.fleet, &self.world, core, now.wall_ms)?;
+        ChannelChecker::judge(&self.fleet, &self.world, now.wall_ms)?;
         self.jobs.none_lost(&self.fleet, &self.world)?;
         self.jobs.judge(&self.fleet, &self.world, now.wall_ms)?;
         self.tasks.none_lost(&self.world)?;
@@ -415,6 +424,11 @@ impl History {
             {
                 self.bus_answers(event)
             }
+            Event::SendAnswers {
+                epoch,
+                send,
+                passes,
+            } if epoch == self.epoch => self.send_answers(send, passes),
             Event::Mischief if self.faults => self.mischief(),
             Event::Calm => self.calm(),
             _ => Ok(()),

@@ -148,6 +148,7 @@ impl History {
     fn commit(&mut self, persists: &[Effect]) -> Result<(), String> {
         EventChecker::recorded(&self.world, persists)?;
         self.deliveries.recorded(persists);
+        self.channels.recorded(&self.fleet, &self.world, persists)?;
         for effect in persists {
             let Effect::Persist(item) = effect else {
                 continue;
@@ -247,6 +248,7 @@ impl History {
             }
             Effect::Sample { .. } | Effect::Measure { .. } => self.observe(effect)?,
             Effect::Bus(effect) => self.bus_effect(effect),
+            Effect::Channel(effect) => self.channel_effect(effect)?,
 
             Effect::Transition(told) if told.to == State::Stopping => {
                 let run = told.run.and_then(|run| self.world.runs.get_mut(&run));
@@ -411,6 +413,7 @@ impl History {
             gates: journal.gates.values().cloned().collect(),
             boot_id: format!("boot {}", self.boots),
             bus: journal.bus.recovered(),
+            channels: journal.channels.recovered(),
             rules: eud_core::io::RuleRecovery::default(),
             tasks: journal.tasks.recovered(),
         };

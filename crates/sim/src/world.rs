@@ -11,6 +11,7 @@ use eud_core::record::{
     Book, EndReason, ExitRecord, Fire, GateRow, Generation, Intent, Ledger, RunId, RunRow, WallMs,
 };
 
+use crate::channels::{ChannelJournal, ChannelUndo};
 use crate::events::{BusJournal, BusUndo};
 use crate::tasks::{TaskJournal, TaskUndo};
 
@@ -78,6 +79,7 @@ pub(crate) struct Journal {
     pub(crate) books: BTreeMap<String, Book>,
     pub(crate) gates: BTreeMap<String, GateRow>,
     pub(crate) bus: BusJournal,
+    pub(crate) channels: ChannelJournal,
     pub(crate) tasks: TaskJournal,
     pub(crate) next_generation: Generation,
 }
@@ -92,6 +94,7 @@ enum Undo {
     Book(String, Option<Book>),
     Gate(String, Option<GateRow>),
     Bus(BusUndo),
+    Channel(ChannelUndo),
     Task(TaskUndo),
 }
 
@@ -157,6 +160,10 @@ impl Journal {
                 let undo = self.bus.apply(item);
                 undo.into_iter().map(Undo::Bus).collect()
             }
+            Persist::Channel(item) => {
+                let undo = self.channels.apply(item);
+                undo.into_iter().map(Undo::Channel).collect()
+            }
             Persist::Task(item) => vec![Undo::Task(self.tasks.apply(item))],
         }
     }
@@ -198,6 +205,7 @@ impl Journal {
             Undo::Book(job, old) => put(&mut self.books, job, old),
             Undo::Gate(gate, old) => put(&mut self.gates, gate, old),
             Undo::Bus(undo) => self.bus.take_back(undo),
+            Undo::Channel(undo) => self.channels.take_back(undo),
             Undo::Task(undo) => self.tasks.take_back(undo),
             Undo::Profile(old) => self.profile = old,
         }

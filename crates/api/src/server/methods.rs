@@ -16,7 +16,7 @@ use crate::protocol::{
     RpcError, RunsParams, Shown, ShutdownParams, SignalParams, Subscribed, UnknownSelector,
     UpParams, VERSION, code,
 };
-use crate::server::{bus, events, rpc, rules, tasks};
+use crate::server::{bus, channels, events, rpc, rules, tasks};
 
 /// Most runs that are given at once.
 const RUNS_MAX: u32 = 1_000;
@@ -57,6 +57,8 @@ pub(super) enum Asked {
     Tasks(TaskFilter),
     Task(TaskId),
     Bus,
+    Channels,
+    Messages,
     DeadLetters(DeadFilter),
     DeadLetter(u64),
     Rules,
@@ -86,6 +88,9 @@ pub(super) fn understand(method: &str, params: Value) -> Result<Asked, RpcError>
         "daemon.why" => Asked::Why(read::<NameParams>(params)?.name),
         _ if method.starts_with("task.") || method.starts_with("pool.") => {
             return tasks::understand(method, params).unwrap_or_else(|| Err(no_method(method)));
+        }
+        _ if method.starts_with("channel.") || method.starts_with("message.") => {
+            return channels::understand(method, params).unwrap_or_else(|| Err(no_method(method)));
         }
         _ if method.starts_with("subscription.") || method.starts_with("dlq.") => {
             return bus::understand(method, params).unwrap_or_else(|| Err(no_method(method)));
@@ -155,6 +160,8 @@ pub(super) async fn carry_out(handle: &Handle, asked: Asked) -> Outcome {
         Asked::Pools => tasks::pools(handle).await,
         Asked::Tasks(filter) => tasks::list(handle, filter).await,
         Asked::Task(id) => tasks::show(handle, id).await,
+        Asked::Channels => channels::list(handle).await,
+        Asked::Messages => channels::messages(handle).await,
         Asked::Bus => bus::list(handle).await,
         Asked::DeadLetters(filter) => bus::dead_letters(handle, filter).await,
         Asked::DeadLetter(id) => bus::dead_letter(handle, id).await,

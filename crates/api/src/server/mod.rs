@@ -10,6 +10,7 @@
 //! Deliberately absent: decisions, and any knowledge of files but the socket.
 
 mod bus;
+mod channels;
 mod connection;
 mod events;
 #[doc(hidden)]

@@ -82,8 +82,22 @@ pub(super) fn message(
     reaper: &Reaper,
 ) -> Result<Message, String> {
     let body = event.to_cloudevent().to_string().into_bytes();
-    let content = "application/cloudevents+json; charset=utf-8".to_owned();
-    let mut headers = vec![("content-type".to_owned(), content)];
+    let content = "application/cloudevents+json; charset=utf-8";
+    request(webhook, &event.id, content, body, reaper)
+}
+
+/// What is sent, signed if the webhook has a secret. `id` is the same for each try. Blocks.
+///
+/// # Errors
+/// As [`message`].
+pub(crate) fn request(
+    webhook: &Webhook,
+    id: &str,
+    content: &str,
+    body: Vec<u8>,
+    reaper: &Reaper,
+) -> Result<Message, String> {
+    let mut headers = vec![("content-type".to_owned(), content.to_owned())];
     let mut secrets = Vec::new();
     for (name, value) in &webhook.headers {
         let text = value_of(&format!("header {name}"), value, reaper)?;
@@ -99,8 +113,8 @@ pub(super) fn message(
         let secret = value_of("secret", secret, reaper)?;
         let now = SystemTime::now().duration_since(UNIX_EPOCH);
         let seconds = now.map_or(0, |since| since.as_secs());
-        let signature = sign(&secret, &event.id, seconds, &body)?;
-        headers.push(("webhook-id".to_owned(), event.id.clone()));
+        let signature = sign(&secret, id, seconds, &body)?;
+        headers.push(("webhook-id".to_owned(), id.to_owned()));
         headers.push(("webhook-timestamp".to_owned(), seconds.to_string()));
         headers.push(("webhook-signature".to_owned(), signature));
         secrets.push(secret);
