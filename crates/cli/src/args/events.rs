@@ -78,14 +78,20 @@ pub(crate) enum SubscriptionsCommand {
     #[command(after_help = "Example: eud subscriptions resume index")]
     Resume(SubscriptionArgs),
     /// Let a subscription see events again
-    #[command(after_help = "Example: eud subscriptions replay index --after 1200")]
+    #[command(after_help = "\
+Examples: eud subscriptions replay index --after 1200
+          eud subscriptions replay index --since 2h")]
     Replay {
         /// The subscription.
         #[arg(value_name = "SUBSCRIPTION")]
         name: String,
         /// Begin with the event after this number; 0: with the oldest that is kept.
-        #[arg(long, value_name = "NUMBER")]
-        after: u64,
+        #[arg(long, value_name = "NUMBER", conflicts_with = "since")]
+        #[arg(required_unless_present = "since")]
+        after: Option<u64>,
+        /// Begin with the first event stored since then: `10m`, `13:20`, RFC 3339.
+        #[arg(long, value_name = "WHEN")]
+        since: Option<String>,
     },
 }
 

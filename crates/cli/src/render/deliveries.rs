@@ -7,7 +7,7 @@ use jiff::Timestamp;
 
 use super::Screen;
 use super::ink::Ink;
-use super::layout::{Cell, Column, Table, one_line};
+use super::layout::{Cell, Column, Table, cut_end, one_line};
 
 /// A row for each subscription, and how many dead letters there are.
 pub(crate) fn subscriptions(bus: &BusView, screen: &Screen) -> String {
@@ -40,7 +40,8 @@ pub(crate) fn subscriptions(bus: &BusView, screen: &Screen) -> String {
         ];
         for (what, why) in troubles {
             if let Some(why) = why {
-                text.push_str(&format!(" {}: {what}: {}\n", view.name, one_line(why)));
+                let line = format!(" {}: {what}: {}", view.name, one_line(why));
+                text.push_str(&format!("{}\n", cut_end(&line, screen.width)));
             }
         }
     }
@@ -154,7 +155,7 @@ mod tests {
         assert_eq!(
             dead_letters(&[dead()], &screen),
             " NUMBER  SINCE    SUBSCRIPTION  EVENT  TRIES  LAST ERROR\n      \
-             7  14s ago  index            12      6  HTTP 500: out of memory\n"
+             7  13s ago  index            12      6  HTTP 500: out of memory\n"
         );
         let story = story(&dead(), None, &screen);
         assert!(story.starts_with("dead letter 7 of index\n"), "{story}");
