@@ -5,6 +5,7 @@
 //! has an example. `-f` is the fleet file everywhere but in `logs` and `events`, where it
 //! follows.
 
+mod channel;
 mod events;
 mod rule;
 mod task;
@@ -17,6 +18,7 @@ use clap::{Arg, Args, ColorChoice, CommandFactory, Parser, Subcommand, ValueEnum
 
 use crate::render::time::parse_duration;
 
+pub(crate) use channel::{ChannelsArgs, ChannelsCommand, MessagesArgs};
 pub(crate) use events::{
     DeadArgs, DlqArgs, DlqCommand, EmitArgs, EventsArgs, SubscriptionsArgs, SubscriptionsCommand,
 };
@@ -62,6 +64,7 @@ Events and tasks
   pool         list, pause and resume pools         eud pool pause agents
   rule         list, show, test, enable rules       eud rule show again
   approvals    what rules ask you for               eud approvals grant 7
+  channels     ways to people, and what got through eud channels test ops
 Set up
   init         write a first fleet file             eud init
   check        check the fleet file                 eud check
@@ -252,6 +255,11 @@ Examples: eud events -t 'daemon.*' --since 1h
 Examples: eud approvals
           eud approvals grant 7")]
     Approvals(ApprovalsArgs),
+    /// Show ways to people, try them, and what did not get through
+    #[command(after_help = "\
+Examples: eud channels
+          eud channels test ops")]
+    Channels(ChannelsArgs),
     /// Take over a changed fleet file
     #[command(
         after_help = "Says which daemons restart and which of their keys changed.\n\nExample: eud reload"
@@ -717,6 +725,11 @@ mod tests {
             "eud task show x",
             "eud rule test x",
             "eud approvals grant x",
+            "eud channels test",
+            "eud subscriptions replay x",
+            "eud subscriptions replay x --after 3 --since 1h",
+            "eud channels retry",
+            "eud channels drop 1 --all",
         ] {
             assert_eq!(parsed(line).unwrap_err().exit_code(), 2, "{line}");
         }

@@ -263,6 +263,8 @@ fn refusal_help(refusal: &Refusal) -> Option<String> {
             "subscription" => "`eud subscriptions` shows them".into(),
             "dead letter" => "`eud dlq list` shows them".into(),
             "rule" => "`eud rule list` shows them".into(),
+            "channel" => "`eud channels` shows them".into(),
+            "message" => "`eud channels messages` shows them".into(),
             "approval" => "`eud approvals list --all` shows them".into(),
             _ => return None,
         },

@@ -4,6 +4,7 @@
 
 mod approvals;
 mod change;
+mod channels;
 mod check;
 mod dlq;
 mod down;
@@ -68,6 +69,7 @@ pub(crate) fn dispatch(context: &Context, command: Command) -> Result<u8, Error>
         Command::Pool(args) => pool::run(context, &args.command),
         Command::Rule(args) => rule::run(context, &args.command),
         Command::Approvals(args) => approvals::run(context, args.command.as_ref()),
+        Command::Channels(args) => channels::run(context, args.command.as_ref()),
         Command::Reload(args) => up::reload_command(context, args.wait),
         Command::Next(args) => next::run(context, &args).map(ok),
         Command::Check => check::run(context),

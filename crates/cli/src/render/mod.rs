@@ -6,11 +6,14 @@
 //! Deliberately absent: asking the manager.
 
 pub(crate) mod causes;
+pub(crate) mod channels;
 pub(crate) mod deliveries;
 pub(crate) mod events;
 pub(crate) mod gauges;
 #[cfg(test)]
 mod golden;
+#[cfg(test)]
+mod golden_channels;
 #[cfg(test)]
 mod golden_jobs;
 #[cfg(test)]
