@@ -17,8 +17,8 @@ pub(super) fn of(told: &Effect, now: Now) -> Option<Said> {
             None
         }
         Effect::Transition(transition) => of_transition(transition),
-        // Tasks of handlers and channels tell nothing, or a handler of `task.*` would never come to rest; what
-        // they do not achieve becomes a dead letter.
+        // Tasks of handlers and channels tell nothing, or a handler of `task.*` would never come to
+        // rest; what they do not achieve becomes a dead letter, or `channel.failed`.
         Effect::Happened(Happened {
             what: What::Task { pool, .. },
             ..
