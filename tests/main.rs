@@ -18,6 +18,7 @@ mod checkers;
 mod events;
 mod gauges;
 mod guards;
+mod interactive;
 mod jobs;
 mod kill_nine;
 mod many;

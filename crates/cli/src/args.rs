@@ -265,6 +265,9 @@ Examples: eud run -- make dataset
     /// Be the manager; `eud up` starts it
     #[command(hide = true)]
     Manager(ManagerArgs),
+    /// Run the command of an interactive task in a window of tmux
+    #[command(hide = true)]
+    Pane(PaneArgs),
 }
 
 /// `eud up`
@@ -503,6 +506,23 @@ pub(crate) struct RunArgs {
     /// The command and its arguments.
     #[arg(value_name = "COMMAND", required = true, last = true)]
     pub(crate) command: Vec<String>,
+}
+
+/// Hidden `eud pane`
+#[derive(Debug, Clone, Args)]
+pub(crate) struct PaneArgs {
+    /// The run's folder.
+    #[arg(long)]
+    pub(crate) dir: Option<PathBuf>,
+    /// In the window: process id of whoever made it.
+    #[arg(long)]
+    pub(crate) of: Option<u32>,
+    /// Become the command.
+    #[arg(long, requires = "of")]
+    pub(crate) last: bool,
+    /// The command and its arguments.
+    #[arg(last = true)]
+    pub(crate) command: Vec<std::ffi::OsString>,
 }
 
 /// Hidden `eud manager`

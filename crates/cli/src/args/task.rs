@@ -46,6 +46,13 @@ Reads the files, so it works without a manager. With -f it ends with the task.
 
 Example: eud task logs -f 12")]
     Logs(TaskLogsArgs),
+    /// Attach to the window of a task that runs in tmux
+    #[command(after_help = "\
+For tasks of a pool with `interactive = \"tmux\"`. To leave the window and let the
+task go on: Ctrl-b d.
+
+Example: eud task attach 12")]
+    Attach(TaskIdArgs),
     /// Call tasks off; those that run are stopped
     #[command(after_help = "\
 Examples: eud task cancel 12 13

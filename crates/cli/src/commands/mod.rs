@@ -16,6 +16,7 @@ mod manager_log;
 mod next;
 mod next_jobs;
 mod pages;
+mod pane;
 mod pool;
 mod run;
 mod runs;
@@ -70,5 +71,6 @@ pub(crate) fn dispatch(context: &Context, command: Command) -> Result<u8, Error>
         Command::Completions { shell } => pages::completions(shell).map(ok),
         Command::Man => pages::man().map(ok),
         Command::Manager(args) => manager::background(&args),
+        Command::Pane(args) => pane::run(&args),
     }
 }

@@ -17,7 +17,7 @@ use eud_manager::Layout;
 use eud_store::{Reader, Store, TaskFilter};
 use serde_json::json;
 
-use super::{logs, task_wait};
+use super::{logs, pane, task_wait};
 use crate::args::{ListArgs, LogsArgs, SubmitArgs, TaskCommand, TaskLogsArgs, WhichArgs};
 use crate::context::{self, Context};
 use crate::error::{Error, code};
@@ -37,10 +37,43 @@ pub(crate) fn run(context: &Context, command: &TaskCommand) -> Result<u8, Error>
         TaskCommand::List(args) => list(context, args),
         TaskCommand::Show(args) => show(context, args.id),
         TaskCommand::Logs(args) => show_logs(context, args),
+        TaskCommand::Attach(args) => attach(context, args.id),
         TaskCommand::Cancel(args) => cancel(context, args),
         TaskCommand::Retry(args) => retry(context, args),
         TaskCommand::Wait(args) => task_wait::run(context, &args.ids, args.timeout),
         TaskCommand::Stats => stats(context),
+    }
+}
+
+/// How long a task that has just begun may take until it has a window.
+const WINDOW_LIMIT: Duration = Duration::from_secs(5);
+
+/// Replaces this process by a client of the task's window.
+fn attach(context: &Context, id: TaskId) -> Result<u8, Error> {
+    let layout = context.layout()?;
+    let deadline = std::time::Instant::now() + WINDOW_LIMIT;
+    loop {
+        let row = found(&journal(&layout)?, id)?;
+        let (TaskState::Running, Some(run)) = (row.state, &row.run) else {
+            return Err(Error::Usage {
+                what: format!("task {id} is {}: it has no window", row.state.as_str()),
+                help: format!("read its output: eud task logs {id}"),
+            });
+        };
+        let dir = layout.run(&task_unit(&row.pool, id), run);
+        if pane::has_window(&dir) {
+            return Err(Error::file("run", Path::new("tmux"), pane::attach(&dir)));
+        }
+        if std::time::Instant::now() >= deadline {
+            return Err(Error::Usage {
+                what: format!("task {id} has no window"),
+                help: format!(
+                    "set `interactive = \"tmux\"` in pool `{}`; its output: eud task logs {id}",
+                    row.pool
+                ),
+            });
+        }
+        std::thread::sleep(Duration::from_millis(20));
     }
 }
 

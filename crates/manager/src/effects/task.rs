@@ -92,6 +92,7 @@ pub(super) fn task_of_launch(
             spec,
             prompt: pool.prompt,
             work_dir: pool.work_dir,
+            interactive: pool.interactive,
         }))
     };
     Some(found())

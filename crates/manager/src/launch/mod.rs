@@ -9,6 +9,7 @@
 
 mod environment;
 mod fire;
+mod pane;
 mod spares;
 mod task;
 mod template;
@@ -249,6 +250,9 @@ fn prepare_and_spawn(
     let mut spec = spec_of(key, &daemon, &found, context)?;
     spec.stdin = stdin;
     if let Some(task) = &task {
+        if task.interactive {
+            pane::wrap(&mut spec, &context.keeper, &dir)?;
+        }
         task::check_size(&spec, &task.row.pool)?;
     }
     if tests_by_command(&daemon) {

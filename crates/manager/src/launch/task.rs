@@ -46,6 +46,8 @@ pub(crate) struct TaskLaunch {
     pub(crate) work_dir: WorkDir,
     /// The event that it reads on standard input; whoever handles events needs it.
     pub(crate) event: Option<Arc<Event>>,
+    /// It runs in a window, to which a person may attach.
+    pub(crate) interactive: bool,
 }
 
 impl TaskLaunch {

@@ -61,6 +61,7 @@ fn task(spec: TaskSpec, prompt: PromptVia) -> TaskLaunch {
         prompt,
         work_dir: WorkDir::Shared,
         event: None,
+        interactive: false,
     }
 }
 
