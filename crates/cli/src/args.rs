@@ -16,7 +16,9 @@ use clap::{Arg, Args, ColorChoice, CommandFactory, Parser, Subcommand, ValueEnum
 
 use crate::render::time::parse_duration;
 
-pub(crate) use events::{EmitArgs, EventsArgs};
+pub(crate) use events::{
+    DeadArgs, DlqArgs, DlqCommand, EmitArgs, EventsArgs, SubscriptionsArgs, SubscriptionsCommand,
+};
 pub(crate) use task::{
     ListArgs, PoolArgs, PoolCommand, SubmitArgs, TaskArgs, TaskCommand, TaskLogsArgs, WhichArgs,
 };
@@ -50,6 +52,8 @@ Look
 Events and tasks
   emit         publish an event                     eud emit model.promoted v=7
   events       what happened, as it happens         eud events -f -t 'job.*'
+  subscriptions  where events go, who is behind     eud subscriptions
+  dlq          events nobody took; retry, drop      eud dlq retry --all
   task         submit, list, show, wait, cancel …   eud task list
   pool         list, pause and resume pools         eud pool pause agents
 Set up
@@ -222,6 +226,12 @@ Examples: eud events -t 'daemon.*' --since 1h
           eud events -f --json
           eud events --types")]
     Events(EventsArgs),
+    /// Show where events go, pause, resume and replay
+    #[command(after_help = "Example: eud subscriptions pause index")]
+    Subscriptions(SubscriptionsArgs),
+    /// Show events that could not be delivered, try again, forget
+    #[command(after_help = "Example: eud dlq show 7")]
+    Dlq(DlqArgs),
     /// Submit tasks to pools, and see what becomes of them
     #[command(after_help = "Example: eud task submit --pool agents --prompt 'Fix the test' --wait")]
     Task(TaskArgs),
@@ -648,7 +658,7 @@ mod tests {
                 assert!(own.contains("Example"), "{} has none", inner.get_name());
             }
         }
-        assert!(help.lines().count() <= 48, "{} lines", help.lines().count());
+        assert!(help.lines().count() <= 56, "{} lines", help.lines().count());
         for line in help.lines() {
             assert!(line.chars().count() <= 80, "{line}");
         }

@@ -224,6 +224,11 @@ fn watching(daemon: &str, problem: Option<&str>) -> String {
     }
 }
 
+fn guarded(unit: &str, guard: &str, broken: bool, why: &str) -> String {
+    let kept = if broken { "broken" } else { "kept again" };
+    format!("{unit}: guard {guard} {kept}: {why}")
+}
+
 /// What happened, in one sentence without a full stop.
 pub fn words(what: &What) -> String {
     use words::rfc3339 as at;
@@ -284,10 +289,7 @@ pub fn words(what: &What) -> String {
             guard,
             broken,
             why,
-        } => {
-            let kept = if *broken { "broken" } else { "kept again" };
-            format!("{unit}: guard {guard} {kept}: {why}")
-        }
+        } => guarded(unit, guard, *broken, why),
         What::Task {
             step, unit, reason, ..
         } => format!("task {unit} {}{}", step.as_str(), because(reason)),

@@ -400,21 +400,12 @@ impl History {
             });
         }
         let journal = &self.world.journal;
-        let mut last_runs: std::collections::BTreeMap<_, RunRow> = Default::default();
-        for row in journal.runs.values().filter(|row| row.exit.is_some()) {
-            let newest = last_runs
-                .get(&row.unit)
-                .is_none_or(|old| old.generation < row.generation);
-            if newest {
-                last_runs.insert(row.unit.clone(), row.clone());
-            }
-        }
         let recovery = Recovery {
             intents: journal.intents.values().cloned().collect(),
             ledgers: journal.ledgers.values().cloned().collect(),
             profile: journal.profile.clone(),
             next_generation,
-            last_runs: last_runs.into_values().collect(),
+            last_runs: journal.last_runs(),
             runs,
             books: journal.books.values().cloned().collect(),
             gates: journal.gates.values().cloned().collect(),

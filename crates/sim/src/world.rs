@@ -160,6 +160,18 @@ impl Journal {
         }
     }
 
+    /// The newest run of each unit that has ended.
+    pub(crate) fn last_runs(&self) -> Vec<RunRow> {
+        let mut last: BTreeMap<&Unit, &RunRow> = BTreeMap::new();
+        for row in self.runs.values().filter(|row| row.exit.is_some()) {
+            let newest = last.entry(&row.unit).or_insert(row);
+            if newest.generation < row.generation {
+                *newest = row;
+            }
+        }
+        last.into_values().cloned().collect()
+    }
+
     fn undo_run(&self, run: &RunId) -> Undo {
         Undo::Run(
             run.clone(),

@@ -1,8 +1,8 @@
-//! Arguments of the commands about events.
+//! Arguments of the commands about events and those who get them.
 
 use std::path::PathBuf;
 
-use clap::{Args, ValueHint};
+use clap::{Args, Subcommand, ValueHint};
 
 /// Arguments of `eud emit`.
 #[derive(Debug, Clone, Args)]
@@ -55,4 +55,92 @@ pub(crate) struct EventsArgs {
     /// Show every type and its payload instead.
     #[arg(long, conflicts_with_all = ["follow", "since", "after", "subject"])]
     pub(crate) types: bool,
+}
+
+/// `eud subscriptions`
+#[derive(Debug, Clone, Args)]
+pub(crate) struct SubscriptionsArgs {
+    /// What to do; default: list.
+    #[command(subcommand)]
+    pub(crate) command: Option<SubscriptionsCommand>,
+}
+
+/// What to do with subscriptions.
+#[derive(Debug, Clone, Subcommand)]
+pub(crate) enum SubscriptionsCommand {
+    /// Show where events go, and who is behind
+    #[command(after_help = "Example: eud subscriptions list")]
+    List,
+    /// Deliver nothing more to a subscription until it is resumed
+    #[command(after_help = "Example: eud subscriptions pause index")]
+    Pause(SubscriptionArgs),
+    /// Go on with a subscription where it was
+    #[command(after_help = "Example: eud subscriptions resume index")]
+    Resume(SubscriptionArgs),
+    /// Let a subscription see events again
+    #[command(after_help = "Example: eud subscriptions replay index --after 1200")]
+    Replay {
+        /// The subscription.
+        #[arg(value_name = "SUBSCRIPTION")]
+        name: String,
+        /// Begin with the event after this number; 0: with the oldest that is kept.
+        #[arg(long, value_name = "NUMBER")]
+        after: u64,
+    },
+}
+
+/// One subscription.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct SubscriptionArgs {
+    /// The subscription.
+    #[arg(value_name = "SUBSCRIPTION")]
+    pub(crate) name: String,
+}
+
+/// `eud dlq`
+#[derive(Debug, Clone, Args)]
+pub(crate) struct DlqArgs {
+    /// What to do; default: list.
+    #[command(subcommand)]
+    pub(crate) command: Option<DlqCommand>,
+}
+
+/// What to do with dead letters.
+#[derive(Debug, Clone, Subcommand)]
+pub(crate) enum DlqCommand {
+    /// Show events that could not be delivered
+    #[command(after_help = "Example: eud dlq list --subscription index")]
+    List {
+        /// Only of this subscription.
+        #[arg(long, value_name = "SUBSCRIPTION")]
+        subscription: Option<String>,
+    },
+    /// Show one with its whole story: tries, errors, the event
+    #[command(after_help = "Example: eud dlq show 7")]
+    Show {
+        /// Number of the dead letter.
+        #[arg(value_name = "NUMBER")]
+        id: u64,
+    },
+    /// Try to deliver them again
+    #[command(after_help = "Example: eud dlq retry --all")]
+    Retry(DeadArgs),
+    /// Forget them
+    #[command(after_help = "Example: eud dlq drop 7 8")]
+    Drop(DeadArgs),
+}
+
+/// Which dead letters.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct DeadArgs {
+    /// Numbers of dead letters.
+    #[arg(
+        value_name = "NUMBER",
+        required_unless_present = "all",
+        conflicts_with = "all"
+    )]
+    pub(crate) ids: Vec<u64>,
+    /// All there are.
+    #[arg(long)]
+    pub(crate) all: bool,
 }

@@ -4,6 +4,7 @@
 
 mod change;
 mod check;
+mod dlq;
 mod down;
 mod emit;
 mod events;
@@ -22,6 +23,7 @@ mod run;
 mod runs;
 mod show;
 mod status;
+mod subscriptions;
 mod task;
 mod task_wait;
 mod trigger;
@@ -53,6 +55,8 @@ pub(crate) fn dispatch(context: &Context, command: Command) -> Result<u8, Error>
         Command::Gauges => gauges::run(context),
         Command::Emit(args) => emit::run(context, &args),
         Command::Events(args) => events::run(context, &args),
+        Command::Subscriptions(args) => subscriptions::run(context, args.command),
+        Command::Dlq(args) => dlq::run(context, args.command),
         Command::Logs(args) if args.manager => manager_log::run(context, &args).map(ok),
         Command::Logs(args) => logs::run(context, &args).map(ok),
         Command::Runs(args) => runs::run(context, &args).map(ok),

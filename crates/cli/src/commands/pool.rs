@@ -41,7 +41,8 @@ pub(crate) fn run(context: &Context, command: &PoolCommand) -> Result<u8, Error>
     }
 }
 
-fn change(
+/// Carries out a change and says it.
+pub(super) fn change(
     context: &Context,
     method: &str,
     params: &serde_json::Value,

@@ -6,6 +6,7 @@
 //! Deliberately absent: asking the manager.
 
 pub(crate) mod causes;
+pub(crate) mod deliveries;
 pub(crate) mod events;
 pub(crate) mod gauges;
 #[cfg(test)]

@@ -91,7 +91,6 @@ fn origin(origin: &TaskOrigin) -> String {
         TaskOrigin::Hand => "a person or a program".to_owned(),
         TaskOrigin::Delivery { outlet, seq, .. } => format!("event {seq}, for {outlet}"),
         TaskOrigin::Subscription { name, seq, .. } => format!("event {seq}, subscription {name}"),
-        TaskOrigin::Rule { name, seq, .. } => format!("event {seq}, rule {name}"),
     }
 }
 

@@ -205,7 +205,8 @@ impl Core {
         self.react(begun, now, out);
     }
 
-    /// What is told becomes events, which go to those who want them; what these do may tell of more.
+    /// What is told becomes events, which go to those who want them; what these do may tell of
+    /// more.
     fn react(&mut self, mut from: usize, now: Now, out: &mut Vec<Effect>) {
         for _ in 0..REACTIONS_MAX {
             self.tend_tasks(now, out);

@@ -149,15 +149,6 @@ pub enum TaskOrigin {
         /// How many handlers led to it, one after the other.
         depth: u32,
     },
-    /// A rule.
-    Rule {
-        /// Name of the rule.
-        name: String,
-        /// The event.
-        seq: Seq,
-        /// How many rules' actions lead to it.
-        depth: u32,
-    },
 }
 
 /// What a task said of its progress.

@@ -80,10 +80,11 @@ impl Post {
         // A thread of its own: the runtime's are for what must not wait for others.
         let thread = std::thread::Builder::new().name("post".into());
         let started = thread.spawn(move || {
+            let permits = (own, all);
             let deadline = Instant::now() + limit;
             let outcome = make().and_then(|message| post.send_now(&message, deadline, limit));
-            // Whoever is told finds the place free.
-            drop((own, all));
+            // Whoever is told may count on the place being free.
+            drop(permits);
             // Whoever asked may have gone.
             let _ = tell.send(outcome);
         });

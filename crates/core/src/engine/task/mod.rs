@@ -277,7 +277,7 @@ fn tell(row: &TaskRow, step: TaskStep, reason: Option<String>, now: Now) -> Effe
             reason,
             code: row.code,
             depth: match row.origin {
-                TaskOrigin::Subscription { depth, .. } | TaskOrigin::Rule { depth, .. } => depth,
+                TaskOrigin::Subscription { depth, .. } => depth,
                 TaskOrigin::Hand | TaskOrigin::Delivery { .. } => 0,
             },
         },

@@ -1,5 +1,3 @@
-//! What is sent to real listeners, and what is told of their answers.
-
 //! Answers of all kinds, from servers on this machine.
 
 use std::io::{BufRead, BufReader, Write};
