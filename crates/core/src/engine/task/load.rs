@@ -48,13 +48,12 @@ impl Core {
         let Some(slot) = self.tasks.pools.get(name) else {
             return;
         };
-        if slot.pool.is_some() || slot.waiting() > 0 || !slot.running.is_empty() {
+        // Also those that are over: what the journal forgets must not be remembered here.
+        if slot.pool.is_some() || slot.total() > 0 {
             return;
         }
         let name = name.to_owned();
-        if slot.total() == 0 {
-            self.tasks.pools.remove(&name);
-        }
+        self.tasks.pools.remove(&name);
         let item = TaskPersist::ForgetPool(name);
         out.push(Effect::Persist(Persist::Task(item)));
     }
