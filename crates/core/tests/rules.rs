@@ -794,3 +794,22 @@ fn what_is_not_known_is_refused() {
     command(&mut s, RuleCommand::Reset("r".into()));
     assert!(s.told().contains("Unknown { what: \"rule\", name: \"r\" }"));
 }
+
+#[test]
+fn a_reload_keeps_what_it_may_and_begins_anew_what_changed() {
+    let counting = |count| {
+        rule(|rule| {
+            rule.count = count;
+            rule.cooldown_ms = MINUTE;
+        })
+    };
+    let mut s = up([counting(3)]);
+    publish(&mut s, "t.go", "x");
+    publish(&mut s, "t.go", "x");
+    s.load(with([counting(3)]));
+    publish(&mut s, "t.go", "x");
+    assert_eq!(times(&mut s, "rule.fired r"), 1, "two were remembered");
+    s.load(with([counting(1)]));
+    publish(&mut s, "t.go", "x");
+    assert_eq!(times(&mut s, "rule.fired r"), 0, "it still cools down");
+}
