@@ -108,6 +108,12 @@ fn counts(loaded: &Loaded) -> Vec<String> {
     if pools > 0 {
         count(pools, "pool", "pools");
     }
+    if !fleet.rules.is_empty() {
+        count(fleet.rules.len(), "rule", "rules");
+    }
+    if !fleet.channels.is_empty() {
+        count(fleet.channels.len(), "channel", "channels");
+    }
     counts
 }
 

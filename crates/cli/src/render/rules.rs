@@ -74,6 +74,10 @@ pub(crate) fn list(rules: &[RuleView], screen: &Screen) -> String {
     table.render(screen.width, screen.color)
 }
 
+fn counted(count: u64, one: &str, many: &str) -> String {
+    format!("{count} {}", if count == 1 { one } else { many })
+}
+
 /// `eud rule show`
 pub(crate) fn show(rule: &RuleView, screen: &Screen) -> String {
     let mut page = Page::new(screen);
@@ -89,9 +93,9 @@ pub(crate) fn show(rule: &RuleView, screen: &Screen) -> String {
     let mut now = Facts::new();
     let off = rule.why_disabled.as_ref();
     now.extend(off.map(|why| ("off because", one_line(why))));
-    now.push(("acted", format!("{} times", rule.fired_total)));
+    now.push(("acted", counted(rule.fired_total, "time", "times")));
     now.extend(rule.last_fired_ms.map(|ms| ("last", moment(ms, screen))));
-    now.push(("passed", format!("{} events", rule.passed_total)));
+    now.push(("passed", counted(rule.passed_total, "event", "events")));
     if rule.approvals > 0 {
         let asks = format!("{} wait: eud approvals list", rule.approvals);
         now.push(("approvals", asks));
