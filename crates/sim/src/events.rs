@@ -9,6 +9,8 @@ use eud_core::event::{Event, OWN_SOURCE, Seq, identity};
 use eud_core::io::{BusPersist, BusRecovery, Known};
 use eud_core::record::{DeadLetterRow, DeliveryRow, SubscriptionRow, WallMs};
 
+use crate::rules::RuleJournal;
+
 /// Names a delivery.
 pub(crate) type DeliveryKey = (String, Seq, u64);
 
@@ -40,7 +42,7 @@ fn put<K: Ord, V>(map: &mut BTreeMap<K, V>, key: K, old: Option<V>) {
 
 impl BusJournal {
     /// Records one item; gives what takes it back.
-    pub(crate) fn apply(&mut self, item: &BusPersist) -> Vec<BusUndo> {
+    pub(crate) fn apply(&mut self, item: &BusPersist, rules: &RuleJournal) -> Vec<BusUndo> {
         let undo = match item {
             BusPersist::Event { event, .. } => {
                 let old = self.events.insert(event.seq, Arc::clone(event));
@@ -50,7 +52,7 @@ impl BusJournal {
                 before_ms,
                 keep_max,
                 upto,
-            } => return self.prune(*before_ms, *keep_max, *upto),
+            } => return self.prune(*before_ms, *keep_max, *upto, rules),
             BusPersist::Subscription(row) => {
                 let old = self.subscriptions.insert(row.name.clone(), (**row).clone());
                 BusUndo::Subscription(row.name.clone(), old)
@@ -85,12 +87,18 @@ impl BusJournal {
         vec![undo]
     }
 
-    fn prune(&mut self, before_ms: WallMs, keep_max: u64, upto: Seq) -> Vec<BusUndo> {
+    fn prune(
+        &mut self,
+        before_ms: WallMs,
+        keep_max: u64,
+        upto: Seq,
+        rules: &RuleJournal,
+    ) -> Vec<BusUndo> {
         let last = self.events.keys().next_back().copied().unwrap_or(0);
         let floor = last.saturating_sub(keep_max);
         let waiting = self.deliveries.values().map(|delivery| delivery.seq);
         let dead = self.dead_letters.values().map(|dead| dead.delivery.seq);
-        let pinned: BTreeSet<Seq> = waiting.chain(dead).collect();
+        let pinned: BTreeSet<Seq> = waiting.chain(dead).chain(rules.pinned()).collect();
         let goes = |event: &&Arc<Event>| {
             let is_old = event.stored_ms < before_ms || event.seq <= floor;
             is_old && event.seq <= upto && !pinned.contains(&event.seq)

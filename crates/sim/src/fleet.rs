@@ -32,6 +32,7 @@ pub(crate) fn random(dice: &mut Dice) -> Fleet {
     crate::tasks::declare(dice, &mut fleet);
     crate::channels::declare(dice, &mut fleet);
     crate::deliver::declare(dice, &mut fleet);
+    crate::rules::declare(dice, &mut fleet);
     fleet
 }
 

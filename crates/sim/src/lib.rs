@@ -20,6 +20,7 @@ mod jobs;
 mod mischief;
 mod publish;
 mod reference;
+mod rules;
 mod run;
 mod shell;
 mod tasks;

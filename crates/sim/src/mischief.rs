@@ -33,6 +33,11 @@ impl History {
         {
             return self.command(command);
         }
+        if self.dice.chance(15)
+            && let Some(command) = self.rule_mischief()
+        {
+            return self.command(command);
+        }
         match self.dice.range(0, 26) {
             0..=2 => self.command(Command::Stop(vec![unit])),
             3..=6 => self.command(Command::Start(vec![unit])),
@@ -56,6 +61,7 @@ impl History {
         if self.core.is_none() {
             return Ok(());
         }
+        self.rules.asked(&command);
         self.pending = Some(command.clone());
         self.deliver(Input::Command { ticket: 1, command })?;
         self.pending = None;

@@ -114,6 +114,11 @@ impl Reference {
             .collect();
     }
 
+    /// A rule changed what one unit shall be.
+    pub(crate) fn adopt_one(&mut self, intent: &Intent) {
+        self.wishes.insert(intent.unit.clone(), wish_of(intent));
+    }
+
     /// A restart limit may hold a unit without being asked.
     pub(crate) fn held_by_limit(&mut self, unit: &Unit) {
         self.wishes.entry(unit.clone()).or_default().held = true;

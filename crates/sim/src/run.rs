@@ -4,7 +4,7 @@
 //! have settled.
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BinaryHeap};
+use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
 
 use eud_core::Core;
 use eud_core::event::Seq;
@@ -22,12 +22,15 @@ use crate::gauges::Gauges;
 use crate::jobs::JobChecker;
 use crate::publish::EventChecker;
 use crate::reference::Reference;
+use crate::rules::RuleChecker;
 use crate::shell::Defect;
 use crate::tasks::TaskChecker;
 use crate::world::{Keeper, World};
 
 const FAULTS_MS: u64 = 60_000;
 const CALM_MS: u64 = 120_000;
+/// In good weather, rules act this long.
+const RULES_MS: u64 = 60_000;
 /// A task that would exit with this code runs into its timeout.
 const TIMES_OUT: i32 = 127;
 const EVENTS_MAX: u64 = 200_000;
@@ -141,6 +144,7 @@ pub(crate) enum Event {
     },
     Mischief,
     Calm,
+    RulesRest,
     End,
 }
 
@@ -163,6 +167,9 @@ pub(crate) struct History {
     pub(crate) events: EventChecker,
     pub(crate) deliveries: DeliveryChecker,
     pub(crate) channels: ChannelChecker,
+    pub(crate) rules: RuleChecker,
+    /// Units of which a rule changed what is wanted, in the present batch.
+    pub(crate) stepped_in: BTreeSet<Unit>,
     /// How often the machine was started.
     pub(crate) boots: u64,
     pub(crate) pending: Option<Command>,
@@ -208,6 +215,8 @@ pub fn simulate(seed: u64, planting: Planting, keep_trace: bool) -> Outcome {
         events: EventChecker::default(),
         deliveries: DeliveryChecker::default(),
         channels: ChannelChecker::default(),
+        rules: RuleChecker::default(),
+        stepped_in: BTreeSet::new(),
         boots: 1,
         pending: None,
         planted,
@@ -237,6 +246,7 @@ pub fn simulate(seed: u64, planting: Planting, keep_trace: bool) -> Outcome {
     history.after(0, Event::ManagerStarts);
     history.after(200, Event::Mischief);
     history.after(FAULTS_MS, Event::Calm);
+    history.after(FAULTS_MS + RULES_MS, Event::RulesRest);
     history.after(FAULTS_MS + CALM_MS, Event::End);
     let (violation, events) = history.live();
     Outcome {
@@ -292,6 +302,7 @@ impl History {
         self.jobs.none_lost(&self.fleet, &self.world)?;
         self.jobs.judge(&self.fleet, &self.world, now.wall_ms)?;
         self.tasks.none_lost(&self.world)?;
+        RuleChecker::judge(&self.fleet, &self.world, now.wall_ms)?;
         TaskChecker::judge(&self.fleet, &self.world, now.wall_ms)?;
         match self.reference.disagrees(&self.world.journal.intents) {
             Some(wrong) => Err(format!("at the end: {wrong}")),
@@ -431,6 +442,7 @@ impl History {
             } if epoch == self.epoch => self.send_answers(send, passes),
             Event::Mischief if self.faults => self.mischief(),
             Event::Calm => self.calm(),
+            Event::RulesRest => self.rules_rest(),
             _ => Ok(()),
         }
     }

@@ -15,6 +15,7 @@ use eud_core::view::State;
 use crate::check::{Checker, Told};
 use crate::jobs::JobChecker;
 use crate::publish::EventChecker;
+use crate::rules;
 use crate::run::{Event, History};
 use crate::tasks::TaskChecker;
 use crate::world::{Keeper, SimRun};
@@ -149,6 +150,14 @@ impl History {
         EventChecker::recorded(&self.world, persists)?;
         self.deliveries.recorded(persists);
         self.channels.recorded(&self.fleet, &self.world, persists)?;
+        let now = self.now();
+        self.rules
+            .recorded(&self.fleet, &self.world, persists, now)?;
+        self.stepped_in.clear();
+        let steps_in = rules::steps_in(persists);
+        if steps_in {
+            self.rules_step_in(persists);
+        }
         for effect in persists {
             let Effect::Persist(item) = effect else {
                 continue;
@@ -356,9 +365,16 @@ impl History {
                 Command::Restart(_) | Command::Shutdown { .. } => self.jobs.forgive_all(),
                 _ => {}
             }
+            self.decided(&command)?;
             for unit in self.reference.acknowledge(&self.fleet, &command) {
                 self.jobs.forgive(&unit);
                 self.checker.forgive(&unit);
+            }
+            // A rule may have answered to what the operator did, in the same batch.
+            for unit in &self.stepped_in {
+                if let Some(intent) = self.world.journal.intents.get(unit) {
+                    self.reference.adopt_one(intent);
+                }
             }
             if let Some(wrong) = self.reference.disagrees(&self.world.journal.intents) {
                 return Err(format!("after {command:?}: {wrong}"));
@@ -414,7 +430,7 @@ impl History {
             boot_id: format!("boot {}", self.boots),
             bus: journal.bus.recovered(),
             channels: journal.channels.recovered(),
-            rules: eud_core::io::RuleRecovery::default(),
+            rules: journal.rules.recovered(),
             tasks: journal.tasks.recovered(),
         };
         if self.defect.is_none() {

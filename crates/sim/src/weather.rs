@@ -18,6 +18,7 @@ impl History {
         self.wall_offset += by;
         self.checker.forgive_all();
         self.jobs.clock_was_set(&self.world);
+        self.rules.clock_was_set();
         // The system tells of it, or the next heartbeat notices.
         if self.dice.chance(70) {
             self.deliver(Input::Tick)

@@ -13,6 +13,7 @@ use eud_core::record::{
 
 use crate::channels::{ChannelJournal, ChannelUndo};
 use crate::events::{BusJournal, BusUndo};
+use crate::rules::{RuleJournal, RuleUndo};
 use crate::tasks::{TaskJournal, TaskUndo};
 
 /// What nobody waits for is on the disk after this time, in milliseconds.
@@ -81,6 +82,7 @@ pub(crate) struct Journal {
     pub(crate) bus: BusJournal,
     pub(crate) channels: ChannelJournal,
     pub(crate) tasks: TaskJournal,
+    pub(crate) rules: RuleJournal,
     pub(crate) next_generation: Generation,
 }
 
@@ -96,6 +98,7 @@ enum Undo {
     Bus(BusUndo),
     Channel(ChannelUndo),
     Task(TaskUndo),
+    Rule(RuleUndo),
 }
 
 impl Journal {
@@ -155,9 +158,9 @@ impl Journal {
                 vec![Undo::Gate(row.gate.clone(), old)]
             }
             Persist::ForgetGate(gate) => vec![Undo::Gate(gate.clone(), self.gates.remove(gate))],
-            Persist::Rule(_) => Vec::new(),
+            Persist::Rule(item) => vec![Undo::Rule(self.rules.apply(item))],
             Persist::Bus(item) => {
-                let undo = self.bus.apply(item);
+                let undo = self.bus.apply(item, &self.rules);
                 undo.into_iter().map(Undo::Bus).collect()
             }
             Persist::Channel(item) => {
@@ -207,6 +210,7 @@ impl Journal {
             Undo::Bus(undo) => self.bus.take_back(undo),
             Undo::Channel(undo) => self.channels.take_back(undo),
             Undo::Task(undo) => self.tasks.take_back(undo),
+            Undo::Rule(undo) => self.rules.take_back(undo),
             Undo::Profile(old) => self.profile = old,
         }
     }
