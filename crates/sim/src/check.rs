@@ -2,7 +2,7 @@
 //!
 //! One checker for each invariant of the design that the core has a part in.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use eud_core::Core;
 use eud_core::fleet::{Fleet, Kind, Overlap, Unit, daemon_of, task_of};
@@ -32,6 +32,8 @@ pub(crate) struct Told {
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Checker {
     pub(crate) told: BTreeMap<Unit, Told>,
+    /// Units of which a rule changed what is wanted, in the present batch.
+    pub(crate) stepped_in: BTreeSet<Unit>,
     generations: BTreeMap<Generation, RunId>,
     /// Times of restarts nobody asked for, since a person last stepped in.
     restarts: BTreeMap<Unit, Vec<(u64, RunId)>>,
@@ -103,6 +105,8 @@ impl Checker {
                     Some(i) => (i.desired == Desired::Up || by_hand) && i.hold.is_none(),
                     None => by_hand,
                 };
+                // What a rule stops in the batch that launches it is stopped after that.
+                let wanted = wanted || self.stepped_in.contains(unit);
                 if !wanted && task_of(unit).is_none() {
                     return Err(format!("`{unit}` is launched and nobody wants it"));
                 }

@@ -467,7 +467,7 @@ impl History {
         for effect in persists {
             if let Effect::Persist(Persist::Intent(intent)) = effect {
                 self.reference.adopt_one(intent);
-                self.stepped_in.insert(intent.unit.clone());
+                self.checker.stepped_in.insert(intent.unit.clone());
             }
         }
         self.jobs.forgive_all();

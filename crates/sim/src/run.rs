@@ -4,7 +4,7 @@
 //! have settled.
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
+use std::collections::{BTreeMap, BinaryHeap};
 
 use eud_core::Core;
 use eud_core::event::Seq;
@@ -168,8 +168,6 @@ pub(crate) struct History {
     pub(crate) deliveries: DeliveryChecker,
     pub(crate) channels: ChannelChecker,
     pub(crate) rules: RuleChecker,
-    /// Units of which a rule changed what is wanted, in the present batch.
-    pub(crate) stepped_in: BTreeSet<Unit>,
     /// How often the machine was started.
     pub(crate) boots: u64,
     pub(crate) pending: Option<Command>,
@@ -216,7 +214,6 @@ pub fn simulate(seed: u64, planting: Planting, keep_trace: bool) -> Outcome {
         deliveries: DeliveryChecker::default(),
         channels: ChannelChecker::default(),
         rules: RuleChecker::default(),
-        stepped_in: BTreeSet::new(),
         boots: 1,
         pending: None,
         planted,

@@ -153,7 +153,7 @@ impl History {
         let now = self.now();
         self.rules
             .recorded(&self.fleet, &self.world, persists, now)?;
-        self.stepped_in.clear();
+        self.checker.stepped_in.clear();
         let steps_in = rules::steps_in(persists);
         if steps_in {
             self.rules_step_in(persists);
@@ -371,7 +371,7 @@ impl History {
                 self.checker.forgive(&unit);
             }
             // A rule may have answered to what the operator did, in the same batch.
-            for unit in &self.stepped_in {
+            for unit in &self.checker.stepped_in {
                 if let Some(intent) = self.world.journal.intents.get(unit) {
                     self.reference.adopt_one(intent);
                 }
