@@ -10,7 +10,7 @@ use eud_core::fleet::{
     Channel, Daemon, Email, Fleet, Handler, Kind, Notice, Origin, Pool, Quiet, Retry, Severity,
     Subscription, Tls, Via, Webhook,
 };
-use eud_core::io::{ChannelCommand, Command, Input, Numbers, Recovery};
+use eud_core::io::{ChannelCommand, Command, Fate, Input, Numbers, RecoveredRun, Recovery};
 use eud_core::view::{ChannelView, MessageState};
 use scenario::{Script, daemon, fleet};
 use serde_json::json;
@@ -491,7 +491,26 @@ fn a_command_is_a_task_with_the_message_on_its_input() {
     assert!(view(&s).last_error.unwrap().contains("code 3"));
     s.pass(12_000);
     s.started("channel.ops#2");
+    s.told();
     // The task of a manager that died goes on, and its end counts.
+    let found = RecoveredRun {
+        run: s.tasks[&2].run.clone().unwrap(),
+        unit: "channel.ops#2".into(),
+        generation: 2,
+        fate: Fate::Live {
+            pid: Some(7),
+            started_at_ms: s.now.wall_ms,
+            ready_seen: false,
+            changed: Vec::new(),
+        },
+    };
+    let recovery = Recovery {
+        runs: vec![found],
+        ..Recovery::default()
+    };
+    s.crash_and_recover(fleet, recovery);
+    assert_eq!(s.told(), "");
+    assert_eq!(view(&s).waiting, 1);
     s.exits("channel.ops#2", 0);
     assert_eq!(view(&s).sent_total, 1);
     assert!(s.messages.is_empty());
