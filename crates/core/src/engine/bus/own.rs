@@ -18,7 +18,8 @@ pub(super) fn of(told: &Effect, now: Now) -> Option<Said> {
         }
         Effect::Transition(transition) => of_transition(transition),
         // Tasks of handlers, rules' commands and channels tell nothing, or a handler of `task.*`
-        // would never come to rest; what they do not achieve becomes a dead letter, or `channel.failed`.
+        // would never come to rest; what they do not achieve becomes a dead letter, or
+        // `channel.failed`.
         Effect::Happened(Happened {
             what: What::Task { pool, .. },
             ..
