@@ -40,6 +40,15 @@ fn every_method_answers() {
             .unwrap()
             .is_empty()
     );
+    assert_eq!(world.ok("rule.list", json!({})), json!([]));
+    assert_eq!(world.ok("approval.list", json!({})), json!([]));
+    let refused = world
+        .call("approval.decide", json!({"id": 7, "grant": true}))
+        .unwrap_err();
+    assert_eq!(refused["message"], "there is no approval `7`");
+    let event = json!({"name": "r", "event": {"type": "t.go"}});
+    let refused = world.call("rule.test", event).unwrap_err();
+    assert_eq!(refused["message"], "there is no rule `r`");
     world.ok("fleet.up", json!({}));
     world.ok("fleet.reload", json!({}));
     let before = world.pid("a");

@@ -267,21 +267,6 @@ fn so_many_of_one_key_within_a_time() {
 }
 
 #[test]
-fn a_count_goes_on_with_the_next_manager() {
-    let rules = || {
-        [rule(|rule| {
-            rule.count = 2;
-            rule.within_ms = Some(10_000);
-        })]
-    };
-    let mut s = up(rules());
-    publish(&mut s, "t.go", "x");
-    crash(&mut s, with(rules()));
-    publish(&mut s, "t.go", "x");
-    assert_eq!(times(&mut s, "rule.fired r"), 1);
-}
-
-#[test]
 fn one_after_the_other() {
     let mut s = up([rule(|rule| {
         rule.on.clear();
@@ -755,6 +740,8 @@ fn a_dry_run_says_what_it_looked_at_and_changes_nothing() {
         trial.steps
     );
     assert!(s.core.try_rule("nobody", &event, s.now).is_none());
+    command(&mut s, RuleCommand::Reset("nobody".into()));
+    assert!(s.told().contains("Unknown { what: \"rule\""));
 }
 
 #[test]
@@ -789,8 +776,21 @@ fn a_shutdown_is_not_worked_against() {
 }
 
 #[test]
-fn what_is_not_known_is_refused() {
-    let mut s = up([]);
-    command(&mut s, RuleCommand::Reset("r".into()));
-    assert!(s.told().contains("Unknown { what: \"rule\", name: \"r\" }"));
+fn a_count_goes_on_through_crash_and_reload_unless_it_changed() {
+    let counting = |count| {
+        rule(|rule| {
+            rule.count = count;
+            rule.cooldown_ms = MINUTE;
+        })
+    };
+    let mut s = up([counting(3)]);
+    publish(&mut s, "t.go", "x");
+    publish(&mut s, "t.go", "x");
+    crash(&mut s, with([counting(3)]));
+    s.load(with([counting(3)]));
+    publish(&mut s, "t.go", "x");
+    assert_eq!(times(&mut s, "rule.fired r"), 1, "two were remembered");
+    s.load(with([counting(1)]));
+    publish(&mut s, "t.go", "x");
+    assert_eq!(times(&mut s, "rule.fired r"), 0, "it still cools down");
 }

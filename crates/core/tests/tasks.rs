@@ -373,6 +373,22 @@ fn a_queue_keeps_its_order_while_its_pool_is_gone() {
 }
 
 #[test]
+fn a_pool_that_is_declared_again_is_a_new_one() {
+    let mut s = with(|_| {});
+    submit(&mut s, [task()]);
+    lives(&mut s, "p#1", 0);
+    s.command(Command::Task(TaskCommand::PausePool {
+        name: "p".into(),
+        pause: Some("maintenance".into()),
+    }));
+    s.load(fleet([]));
+    assert!(s.pools.is_empty(), "its pause is forgotten");
+    s.load(pool(|_| {}));
+    submit(&mut s, [task()]);
+    assert_eq!(state(&s, 2), TaskState::Running);
+}
+
+#[test]
 fn a_row_that_runs_without_a_run_is_queued_again() {
     let mut s = with(|pool| pool.delivery = Delivery::AtMostOnce);
     submit(&mut s, [task()]);

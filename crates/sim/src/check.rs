@@ -179,7 +179,9 @@ impl Checker {
                 });
                 let ledger = world.journal.ledgers.get(&other);
                 let done = ledger.is_some_and(|l| l.settled == Some(Settled::Done));
-                if !serves && !done {
+                // A rule restarts it in the same batch; then what needs it is stopped again.
+                let was_done = self.stepped_in.contains(&other);
+                if !serves && !done && !was_done {
                     return Err(format!(
                         "`{unit}` is launched before `{other}`, which it needs"
                     ));

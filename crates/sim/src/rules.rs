@@ -465,10 +465,16 @@ impl History {
     /// A rule changed what is wanted: that binds like the word of an operator.
     pub(crate) fn rules_step_in(&mut self, persists: &[Effect]) {
         for effect in persists {
-            if let Effect::Persist(Persist::Intent(intent)) = effect {
-                self.reference.adopt_one(intent);
-                self.checker.stepped_in.insert(intent.unit.clone());
-            }
+            let unit = match effect {
+                Effect::Persist(Persist::Intent(intent)) => {
+                    self.reference.adopt_one(intent);
+                    &intent.unit
+                }
+                // What was done is to be done again.
+                Effect::Persist(Persist::Ledger(ledger)) => &ledger.unit,
+                _ => continue,
+            };
+            self.checker.stepped_in.insert(unit.clone());
         }
         self.jobs.forgive_all();
         self.checker.forgive_all();

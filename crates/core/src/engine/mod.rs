@@ -220,6 +220,11 @@ impl Core {
     /// more.
     fn react(&mut self, mut from: usize, now: Now, out: &mut Vec<Effect>) {
         for _ in 0..REACTIONS_MAX {
+            if self.rules.have_acted() {
+                // As after a command: others may be up now, or nobody.
+                self.tend_gauges(now, out);
+                self.tend_guards(now, out);
+            }
             self.tend_tasks(now, out);
             self.settle(now, out);
             self.hear(from, now, out);

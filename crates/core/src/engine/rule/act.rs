@@ -154,9 +154,10 @@ impl Core {
             return;
         };
         let deeds = slot.deeds(work.rung, &work.key, &work.event);
-        slot.row.fired_total += 1;
         slot.row.last_fired_ms = Some(now.wall_ms);
+        slot.row.fired_total += 1;
         slot.is_changed = true;
+        self.rules.acted = true;
         let said: Vec<&String> = deeds.iter().map(|(said, _)| said).collect();
         let mut data = json!({
             "rule": work.rule, "key": work.key, "event": work.event.seq, "actions": said,

@@ -80,6 +80,8 @@ pub(crate) struct Rules {
     expires: BTreeSet<(u64, u64)>,
     /// What an earlier manager left is known.
     recovered: bool,
+    /// Since it was asked last.
+    acted: bool,
 }
 
 impl Rules {
@@ -89,6 +91,11 @@ impl Rules {
         let waits = waits.map(|(due, _)| *due).min();
         let expires = self.expires.first().map(|(due, _)| *due);
         [waits, expires].into_iter().flatten().min()
+    }
+
+    /// Whether any acted since this was asked last.
+    pub(crate) fn have_acted(&mut self) -> bool {
+        std::mem::take(&mut self.acted)
     }
 
     /// Rules that look at events of a type.

@@ -11,7 +11,7 @@ use crate::engine::Core;
 use crate::fleet::{task_of, task_unit};
 use crate::io::{Effect, Now, Persist, RecoveredRun, TaskPersist, TaskRecovery};
 use crate::planted::Planted;
-use crate::record::{Generation, RunId, TaskId, TaskRow, TaskState};
+use crate::record::{Generation, PoolRow, RunId, TaskId, TaskRow, TaskState};
 
 use super::Task;
 use super::end::{cancelled, longest_delay};
@@ -45,13 +45,18 @@ impl Core {
 
     /// A pool that is not declared is remembered while it has tasks.
     fn drop_pool_if_idle(&mut self, name: &str, out: &mut Vec<Effect>) {
-        let Some(slot) = self.tasks.pools.get(name) else {
+        let Some(slot) = self.tasks.pools.get_mut(name) else {
             return;
         };
         if slot.pool.is_some() || slot.waiting() > 0 || !slot.running.is_empty() {
             return;
         }
         let name = name.to_owned();
+        // Declared again, it is a new one.
+        slot.row = PoolRow {
+            name: name.clone(),
+            ..PoolRow::default()
+        };
         if slot.total() == 0 {
             self.tasks.pools.remove(&name);
         }
