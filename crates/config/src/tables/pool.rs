@@ -219,7 +219,7 @@ pub(crate) static POOL: TableSpec = TableSpec {
             "interactive",
             Type::Choice(&["tmux"]),
             "\"tmux\"",
-            "A task runs in a window of tmux, to which a person may attach.",
+            "Reserved for tasks in a window of tmux: it does nothing yet.",
         )
         .own(),
         key(

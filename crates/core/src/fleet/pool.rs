@@ -42,7 +42,7 @@ pub struct Pool {
     pub breaker: Option<Breaker>,
     /// Tasks begin only while all of these gates are open.
     pub gates: BTreeSet<String>,
-    /// A task runs in a window of tmux, to which a person may attach.
+    /// Reserved for tasks in a window of tmux: it does nothing yet.
     pub interactive: bool,
     /// More tasks than this are refused. Default 1,000,000.
     pub queue_max: u64,
