@@ -146,7 +146,9 @@ impl Checker {
                         "an effect on generation {generation} of `{unit}`, over"
                     ));
                 }
-                if matches!(effect, Effect::Stop { .. }) {
+                // What a rule leads to later in the batch is no reason to wait.
+                let is_stop = matches!(effect, Effect::Stop { .. });
+                if is_stop && self.stepped_in.is_empty() {
                     self.stops_in_order(core, fleet, unit)?;
                 }
             }

@@ -77,6 +77,8 @@ fn n_of(event: &BusEvent) -> Option<u64> {
 /// See the module.
 #[derive(Debug, Default)]
 pub(crate) struct DeliveryChecker {
+    /// The last event, when it was looked at last.
+    newest: Seq,
     /// Handled at least once: subscription and event.
     handled: BTreeSet<(String, Seq)>,
     /// Was a dead letter.
@@ -86,8 +88,17 @@ pub(crate) struct DeliveryChecker {
 }
 
 impl DeliveryChecker {
-    /// A batch was recorded.
-    pub(crate) fn recorded(&mut self, persists: &[Effect]) {
+    /// A batch is about to be recorded.
+    pub(crate) fn recorded(&mut self, world: &World, persists: &[Effect]) {
+        // Numbers that a power cut took back are used for other events.
+        let last = world.journal.bus.events.keys().next_back().copied();
+        let last = last.unwrap_or(0);
+        if last < self.newest {
+            self.handled.retain(|(_, seq)| *seq <= last);
+            self.dead.retain(|(_, seq)| *seq <= last);
+            self.last.retain(|_, seq| *seq <= last);
+        }
+        self.newest = last;
         for effect in persists {
             match effect {
                 Effect::Persist(Persist::Bus(BusPersist::DeadLetter(row))) => {

@@ -12,7 +12,7 @@ use eud_core::fleet::{Action, Daemon, Fleet, Kind, Ladder, Rate, Rule, Rung, Tas
 use eud_core::io::{
     BusPersist, Command, Effect, Now, Persist, RuleCommand, RulePersist, RuleRecovery,
 };
-use eud_core::record::{ApprovalRow, RuleRow, Verdict, WallMs};
+use eud_core::record::{ApprovalRow, Desired, RuleRow, Verdict, WallMs};
 use serde_json::json;
 
 use crate::dice::Dice;
@@ -464,6 +464,9 @@ impl RuleChecker {
 impl History {
     /// A rule changed what is wanted: that binds like the word of an operator.
     pub(crate) fn rules_step_in(&mut self, persists: &[Effect]) {
+        if self.nothing_is_up_for_a_moment(persists) {
+            self.gauges.are_unsure = true;
+        }
         for effect in persists {
             let unit = match effect {
                 Effect::Persist(Persist::Intent(intent)) => {
@@ -478,6 +481,24 @@ impl History {
         }
         self.jobs.forgive_all();
         self.checker.forgive_all();
+    }
+
+    /// Gauges may have been forgotten, and asked for anew, within a batch.
+    fn nothing_is_up_for_a_moment(&self, persists: &[Effect]) -> bool {
+        let intents = self.world.journal.intents.values();
+        let up = intents.filter(|intent| intent.desired == Desired::Up);
+        let mut up: BTreeSet<&Unit> = up.map(|intent| &intent.unit).collect();
+        let mut any_moment = up.is_empty();
+        for effect in persists {
+            if let Effect::Persist(Persist::Intent(intent)) = effect {
+                match intent.desired {
+                    Desired::Up => up.insert(&intent.unit),
+                    Desired::Down => up.remove(&intent.unit),
+                };
+                any_moment |= up.is_empty();
+            }
+        }
+        any_moment
     }
 
     /// Somebody decides, or handles a rule.

@@ -148,7 +148,7 @@ impl History {
 
     fn commit(&mut self, persists: &[Effect]) -> Result<(), String> {
         EventChecker::recorded(&self.world, persists)?;
-        self.deliveries.recorded(persists);
+        self.deliveries.recorded(&self.world, persists);
         let now = self.now();
         self.rules
             .recorded(&self.fleet, &self.world, persists, now)?;
