@@ -4,6 +4,7 @@
 //! letter; events of one key are handled in order; nothing waits for ever; nobody stays behind.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use eud_core::Core;
 use eud_core::event::{Event as BusEvent, Seq, matches};
@@ -74,9 +75,20 @@ fn n_of(event: &BusEvent) -> Option<u64> {
     event.data.get("n")?.as_u64()
 }
 
+/// Whether a subscription is to get an event.
+fn wants(subscription: &Subscription, event: &BusEvent) -> bool {
+    let by_type = subscription.on.iter().any(|on| matches(on, &event.kind));
+    let own = event.kind == "subscription.dead"
+        && event.subject.as_deref() == Some(subscription.name.as_str());
+    let filtered = subscription.filter.is_some() && n_of(event) == Some(1);
+    by_type && !own && !filtered
+}
+
 /// See the module.
 #[derive(Debug, Default)]
 pub(crate) struct DeliveryChecker {
+    /// The last event, when it was looked at last.
+    newest: Seq,
     /// Handled at least once: subscription and event.
     handled: BTreeSet<(String, Seq)>,
     /// Was a dead letter.
@@ -86,8 +98,17 @@ pub(crate) struct DeliveryChecker {
 }
 
 impl DeliveryChecker {
-    /// A batch was recorded.
-    pub(crate) fn recorded(&mut self, persists: &[Effect]) {
+    /// A batch is about to be recorded.
+    pub(crate) fn recorded(&mut self, world: &World, persists: &[Effect]) {
+        // Numbers that a power cut took back are used for other events.
+        let last = world.journal.bus.events.keys().next_back().copied();
+        let last = last.unwrap_or(0);
+        if last < self.newest {
+            self.handled.retain(|(_, seq)| *seq <= last);
+            self.dead.retain(|(_, seq)| *seq <= last);
+            self.last.retain(|_, seq| *seq <= last);
+        }
+        self.newest = last;
         for effect in persists {
             match effect {
                 Effect::Persist(Persist::Bus(BusPersist::DeadLetter(row))) => {
@@ -102,6 +123,28 @@ impl DeliveryChecker {
                 _ => {}
             }
         }
+    }
+
+    /// Events are not kept any more: nobody may have been waiting for them.
+    pub(crate) fn gone(
+        &self,
+        fleet: &Fleet,
+        events: impl Iterator<Item = Arc<BusEvent>>,
+    ) -> Result<(), String> {
+        for event in events {
+            for (name, subscription) in &fleet.subscriptions {
+                if wants(subscription, &event) && !self.is_settled(name, event.seq) {
+                    let seq = event.seq;
+                    return Err(format!("event {seq} is gone before `{name}` got it"));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn is_settled(&self, name: &str, seq: Seq) -> bool {
+        let place = (name.to_owned(), seq);
+        self.handled.contains(&place) || self.dead.contains(&place)
     }
 
     /// A handler took an event.
@@ -170,13 +213,8 @@ impl DeliveryChecker {
         let listening = fleet.subscriptions.iter();
         for (name, subscription) in listening.filter(|(name, _)| !paused.contains(*name)) {
             for event in world.journal.bus.events.values() {
-                let by_type = subscription.on.iter().any(|on| matches(on, &event.kind));
-                let own = event.kind == "subscription.dead"
-                    && event.subject.as_deref() == Some(name.as_str());
-                let filtered = subscription.filter.is_some() && n_of(event) == Some(1);
-                let place = (name.clone(), event.seq);
-                let is_settled = self.handled.contains(&place) || self.dead.contains(&place);
-                if by_type && is_late(event.stored_ms) && !own && !filtered && !is_settled {
+                let is_owed = wants(subscription, event) && is_late(event.stored_ms);
+                if is_owed && !self.is_settled(name, event.seq) {
                     return Err(format!("`{name}` never got event {}", event.seq));
                 }
             }

@@ -188,7 +188,7 @@ pub fn simulate(seed: u64, planting: Planting, keep_trace: bool) -> Outcome {
         fleet,
         core: None,
         epoch: 0,
-        mono_ms: 1_000,
+        mono_ms: 7_200_000,
         wall_offset: 1_700_000_000_000,
         queue: BinaryHeap::new(),
         sequence: 0,

@@ -4,10 +4,14 @@
 //! The order of work in `deliver` and `recover` is that of the real shell; `Defect`s are ways to
 //! get it wrong.
 
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
 use eud_core::Core;
+use eud_core::event::{self as bus, Seq};
 use eud_core::fleet::Unit;
 use eud_core::io::{
-    Command, Effect, Fate, Input, Now, Persist, RecoveredRun, Recovery, Reply, RunEvent,
+    BusPersist, Command, Effect, Fate, Input, Now, Persist, RecoveredRun, Recovery, Reply, RunEvent,
 };
 use eud_core::record::{EndReason, Fire, Generation, RunId, RunRow};
 use eud_core::view::State;
@@ -147,7 +151,7 @@ impl History {
 
     fn commit(&mut self, persists: &[Effect]) -> Result<(), String> {
         EventChecker::recorded(&self.world, persists)?;
-        self.deliveries.recorded(persists);
+        self.deliveries.recorded(&self.world, persists);
         for effect in persists {
             let Effect::Persist(item) = effect else {
                 continue;
@@ -168,7 +172,11 @@ impl History {
             {
                 self.reference.held_by_limit(&intent.unit);
             }
+            let before = self.kept(item);
             self.world.record(item);
+            let kept = &self.world.journal.bus.events;
+            let gone = before.into_values().filter(|e| !kept.contains_key(&e.seq));
+            self.deliveries.gone(&self.fleet, gone)?;
             if let Persist::RunEnded { record, .. } = item {
                 Checker::record_is_true(&self.world, &record.run)?;
             }
@@ -179,6 +187,14 @@ impl History {
             }
         }
         Ok(())
+    }
+
+    /// The events, if some of them may go now.
+    fn kept(&self, item: &Persist) -> BTreeMap<Seq, Arc<bus::Event>> {
+        match item {
+            Persist::Bus(BusPersist::Prune { .. }) => self.world.journal.bus.events.clone(),
+            _ => BTreeMap::new(),
+        }
     }
 
     fn note_told(&mut self, input: &Input) {

@@ -142,13 +142,14 @@ impl Core {
             }
         }
         self.bus.recovered = true;
+        self.recover_dead(found.dead_letters, found.last_dead);
+        // Before anything is stored: what they have not seen must not be deleted.
+        self.recover_subscriptions(found.subscriptions, found.deliveries, now, out);
+        self.prune(now, out);
         self.announce("manager.started", None, Value::Null, now, out);
         for said in std::mem::take(&mut self.bus.early) {
             self.store_own(said, now, out);
         }
-        self.recover_dead(found.dead_letters, found.last_dead);
-        self.recover_subscriptions(found.subscriptions, found.deliveries, now, out);
-        self.prune(now, out);
     }
 
     /// Publishes all of these, or none.
