@@ -19,6 +19,9 @@ pub(crate) use post::Post;
 pub use post::{ANSWER_BYTES_MAX, POSTS_EACH_MAX, POSTS_MAX};
 pub use webhook::check_webhook;
 
+/// How long after a failure to read the core is told, since it asks again at once.
+const UNREAD_PAUSE: Duration = Duration::from_secs(1);
+
 /// Carries out one effect.
 pub(crate) fn perform(
     context: &Arc<Context>,
@@ -29,19 +32,21 @@ pub(crate) fn perform(
     match effect {
         BusEffect::Fetch { after, max } => {
             let page = store.events(&EventFilter::default(), after, Seq::MAX, max as usize);
-            let page = page.unwrap_or_else(|error| {
-                context.diary.error(&format!("cannot read events: {error}"));
-                eud_store::Page {
-                    upto: after,
-                    ..eud_store::Page::default()
+            let (news, pause) = match page {
+                Ok(page) => {
+                    let news = BusNews::Fetched {
+                        after,
+                        events: page.events,
+                        upto: page.upto,
+                    };
+                    (news, Duration::ZERO)
                 }
-            });
-            let news = BusNews::Fetched {
-                after,
-                events: page.events,
-                upto: page.upto,
+                Err(error) => {
+                    context.diary.error(&format!("cannot read events: {error}"));
+                    (BusNews::Unread { after }, UNREAD_PAUSE)
+                }
             };
-            tell(context, runtime, news);
+            tell(context, runtime, news, pause);
         }
         BusEffect::Deliver {
             delivery,
@@ -69,9 +74,12 @@ pub(crate) fn perform(
     }
 }
 
-fn tell(context: &Arc<Context>, runtime: &tokio::runtime::Handle, news: BusNews) {
+fn tell(context: &Arc<Context>, runtime: &tokio::runtime::Handle, news: BusNews, pause: Duration) {
     let context = Arc::clone(context);
     runtime.spawn(async move {
+        if !pause.is_zero() {
+            tokio::time::sleep(pause).await;
+        }
         // As above.
         let _ = context.inputs.send(Input::Bus(news)).await;
     });

@@ -250,6 +250,10 @@ impl History {
     /// An answer to the bus.
     pub(crate) fn bus_answers(&mut self, event: Event) -> Result<(), String> {
         let news = match event {
+            // A database that cannot be read for a moment.
+            Event::EventsRead { after, .. } if self.faults && self.dice.chance(10) => {
+                BusNews::Unread { after }
+            }
             Event::EventsRead { after, max, .. } => {
                 let all = &self.world.journal.bus.events;
                 let page = all.range(after + 1..).take(max as usize);

@@ -71,7 +71,7 @@ pub struct Subscription {
     /// A delivery may take this long. Default 30 s.
     pub timeout_ms: u64,
     /// Tries after the first one. Default 5 tries, from 1 s doubling up to 5 min; each delay varies
-    /// by a fifth.
+    /// by a tenth.
     pub retry: Retry,
     /// A dead letter is tried again by itself this many times. Default 0.
     pub dead_retries: u32,

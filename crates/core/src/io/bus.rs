@@ -47,6 +47,12 @@ pub enum BusNews {
         /// There is nothing kept from `after` up to here but what is in `events`.
         upto: Seq,
     },
+    /// Answer to [`BusEffect::Fetch`] when nothing could be read. Told a while later: it is asked
+    /// again at once.
+    Unread {
+        /// As it was asked.
+        after: Seq,
+    },
     /// Answer to [`BusEffect::Deliver`].
     Delivered {
         /// As it was asked.
@@ -72,7 +78,8 @@ pub struct DeliveryRef {
 /// What the core wants done about deliveries.
 #[derive(Debug, Clone, PartialEq)]
 pub enum BusEffect {
-    /// Read events that come after this one, and answer with [`BusNews::Fetched`].
+    /// Read events that come after this one, and answer with [`BusNews::Fetched`] or
+    /// [`BusNews::Unread`].
     Fetch {
         /// Events after this one.
         after: Seq,

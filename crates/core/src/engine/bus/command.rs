@@ -55,6 +55,7 @@ impl Core {
                 self.on_fetched(after, &events, upto, now);
                 self.supply(after, &events, now, out);
             }
+            BusNews::Unread { after } => self.on_unread(after),
             BusNews::Delivered { delivery, outcome } => {
                 self.on_delivered(&delivery, outcome, now, out);
             }

@@ -301,7 +301,7 @@ impl Core {
         now: Now,
         out: &mut Vec<Effect>,
     ) {
-        let jitter = self.rng.below(201);
+        let jitter = self.rng.below(401);
         let never_dead = self.has(Planted::PoisonNeverDead);
         let Some(slot) = self.bus.subs.get_mut(name) else {
             return;
@@ -334,8 +334,8 @@ impl Core {
             retry.backoff_max_ms,
             delivery.row.attempts - 1,
         );
-        // A fifth more or less, so that many who failed together do not come back together.
-        let delay = delay.saturating_mul(900 + jitter) / 1_000;
+        // Up to a fifth more or less, so that many who failed together do not come back together.
+        let delay = delay.saturating_mul(800 + jitter) / 1_000;
         let wall = i64::try_from(delay).unwrap_or(i64::MAX);
         delivery.row.next_ms = Some(now.wall_ms.saturating_add(wall));
         slot.running.remove(&place);
@@ -351,37 +351,59 @@ impl Core {
         now: Now,
         out: &mut Vec<Effect>,
     ) {
+        let event = events.first().filter(|event| event.seq == after + 1);
+        for (name, place) in self.unread(after) {
+            let Some(event) = event else {
+                let why = "its event is not kept any more".to_owned();
+                self.bury(&name, place, why, now, out);
+                continue;
+            };
+            let Some(slot) = self.bus.subs.get_mut(&name) else {
+                continue;
+            };
+            if let Some(delivery) = slot.deliveries.get_mut(&place) {
+                delivery.event = Some(Arc::clone(event));
+                slot.running.remove(&place);
+                slot.ready.insert(place);
+            }
+        }
+    }
+
+    /// Nothing could be read: whoever asked asks again.
+    pub(crate) fn on_unread(&mut self, after: Seq) {
+        let waiting = self.unread(after);
+        for slot in self.bus.subs.values_mut() {
+            if slot.fetching == Some(after) {
+                slot.fetching = None;
+            }
+        }
+        for (name, place) in waiting {
+            if let Some(slot) = self.bus.subs.get_mut(&name) {
+                slot.running.remove(&place);
+                slot.ready.insert(place);
+            }
+        }
+    }
+
+    /// Deliveries that wait until the event after this one is read.
+    fn unread(&self, after: Seq) -> Vec<(String, Place)> {
         let seq = after + 1;
-        let event = events.first().filter(|event| event.seq == seq);
-        let mut gone = Vec::new();
-        for (name, slot) in &mut self.bus.subs {
-            let handler = &slot.definition.handler;
-            if matches!(handler, Handler::Webhook(_) | Handler::Exec { .. }) {
+        let mut found = Vec::new();
+        for (name, slot) in &self.bus.subs {
+            // The others need no event in here.
+            if !matches!(
+                slot.definition.handler,
+                Handler::Job { .. } | Handler::Task(_)
+            ) {
                 continue;
             }
-            for (place, delivery) in slot.deliveries.range_mut((seq, 0)..=(seq, u64::MAX)) {
-                if delivery.event.is_some() || !slot.running.remove(place) {
-                    continue;
-                }
-                delivery.event = event.cloned();
-                match event {
-                    Some(_) => slot.ready.insert(*place),
-                    None => slot.running.insert(*place),
-                };
-                if event.is_none() {
-                    gone.push((name.clone(), *place));
+            for (place, delivery) in slot.deliveries.range((seq, 0)..=(seq, u64::MAX)) {
+                if delivery.event.is_none() && slot.running.contains(place) {
+                    found.push((name.clone(), *place));
                 }
             }
         }
-        for (name, place) in gone {
-            self.bury(
-                &name,
-                place,
-                "its event is not kept any more".into(),
-                now,
-                out,
-            );
-        }
+        found
     }
 }
 
