@@ -181,8 +181,8 @@ impl Core {
                 row,
                 event: None,
                 is_saved: false,
-                is_changed: true,
             };
+            slot.changed.insert(place);
             slot.queue(delivery, now);
         }
         self.unkeep(dead.id);

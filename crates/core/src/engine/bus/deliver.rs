@@ -49,7 +49,8 @@ impl Core {
     pub(crate) fn tend_bus(&mut self, now: Now, out: &mut Vec<Effect>) {
         self.offer_fresh(now);
         self.revive(now, out);
-        let names: Vec<String> = self.bus.subs.keys().cloned().collect();
+        let busy = self.bus.subs.iter().filter(|(_, slot)| slot.may_begin(now));
+        let names: Vec<String> = busy.map(|(name, _)| name.clone()).collect();
         for name in &names {
             self.begin_deliveries(name, now, out);
         }
@@ -239,10 +240,11 @@ impl Core {
         };
         match self.submit_tasks(vec![task], now, out) {
             Ok(ids) => {
-                let slot = self.bus.subs.get_mut(name);
-                if let Some(delivery) = slot.and_then(|slot| slot.deliveries.get_mut(&place)) {
+                if let Some(slot) = self.bus.subs.get_mut(name)
+                    && let Some(delivery) = slot.deliveries.get_mut(&place)
+                {
                     delivery.row.task = ids.first().copied();
-                    delivery.is_changed = true;
+                    slot.changed.insert(place);
                 }
                 Begun::Running
             }
@@ -322,7 +324,7 @@ impl Core {
         };
         delivery.row.attempts += 1;
         delivery.row.task = None;
-        delivery.is_changed = true;
+        slot.changed.insert(place);
         if delivery.row.attempts > retry.limit && !never_dead {
             self.bury(name, place, why, now, out);
             return;
@@ -425,8 +427,10 @@ pub(crate) fn remember(row: &mut DeliveryRow, why: String, now: Now) {
 }
 
 fn save(slot: &mut Slot, out: &mut Vec<Effect>) {
-    for delivery in slot.deliveries.values_mut().filter(|d| d.is_changed) {
-        delivery.is_changed = false;
+    for place in std::mem::take(&mut slot.changed) {
+        let Some(delivery) = slot.deliveries.get_mut(&place) else {
+            continue;
+        };
         delivery.is_saved = true;
         out.push(Effect::Persist(Persist::Bus(BusPersist::Delivery(
             Box::new(delivery.row.clone()),

@@ -32,6 +32,8 @@ pub(crate) struct Slot {
     pub(crate) unsaved: u64,
     /// Those that are not over.
     pub(crate) deliveries: BTreeMap<Place, Delivery>,
+    /// Those that differ from what is in the journal.
+    pub(crate) changed: BTreeSet<Place>,
     /// Those that may begin, in order.
     pub(crate) ready: BTreeSet<Place>,
     /// Those that wait for their next try, by monotonic time.
@@ -61,8 +63,6 @@ pub(crate) struct Delivery {
     pub(crate) event: Option<Arc<Event>>,
     /// There is a row in the journal.
     pub(crate) is_saved: bool,
-    /// It differs from that.
-    pub(crate) is_changed: bool,
 }
 
 impl Slot {
@@ -87,6 +87,7 @@ impl Slot {
             is_changed: false,
             unsaved: 0,
             deliveries: BTreeMap::new(),
+            changed: BTreeSet::new(),
             ready: BTreeSet::new(),
             later: BTreeSet::new(),
             keys: BTreeMap::new(),
@@ -125,6 +126,7 @@ impl Slot {
     /// Removes a delivery that is over, and lets the next one of its key go on.
     pub(crate) fn remove(&mut self, place: Place) -> Option<Delivery> {
         let delivery = self.deliveries.remove(&place)?;
+        self.changed.remove(&place);
         self.ready.remove(&place);
         self.running.remove(&place);
         if delivery.row.next_ms.is_some() {
@@ -154,6 +156,15 @@ impl Slot {
     pub(crate) fn persist(&self) -> Effect {
         let row = Box::new(self.row.clone());
         Effect::Persist(Persist::Bus(BusPersist::Subscription(row)))
+    }
+
+    /// Whether a delivery may begin now.
+    pub(crate) fn may_begin(&self, now: Now) -> bool {
+        let is_due = self
+            .later
+            .first()
+            .is_some_and(|(due, _)| *due <= now.mono_ms);
+        !self.ready.is_empty() || is_due
     }
 
     pub(crate) fn has_room(&self) -> bool {
@@ -303,7 +314,6 @@ impl Core {
                 row,
                 event: None,
                 is_saved: true,
-                is_changed: false,
             };
             slot.queue(delivery, now);
             if is_task {

@@ -36,12 +36,22 @@ impl Core {
     pub(crate) fn offer_fresh(&mut self, now: Now) {
         let fresh = std::mem::take(&mut self.bus.fresh);
         for event in &fresh {
-            let variables = Variables::of(event);
-            for slot in self.bus.subs.values_mut() {
+            self.offer(event, now, |slot| {
                 let is_next = slot.row.cursor + 1 == event.seq;
-                if is_next && slot.fetching.is_none() && slot.has_room() {
-                    take(slot, event, &variables, now);
-                }
+                is_next && slot.fetching.is_none()
+            });
+        }
+    }
+
+    /// Lets these subscriptions look at an event, as far as they have room.
+    fn offer(&mut self, event: &Arc<Event>, now: Now, to: impl Fn(&Slot) -> bool) {
+        // What expressions see of it is made once, and only if somebody may want it.
+        let is_meant = self.bus.subs.values().any(|slot| slot.means(event));
+        let variables = is_meant.then(|| Variables::of(event));
+        let scope = variables.as_ref().map(|variables| Scope::new(&variables.0));
+        for slot in self.bus.subs.values_mut() {
+            if slot.has_room() && to(slot) {
+                take(slot, event, scope.as_ref(), now);
             }
         }
     }
@@ -69,26 +79,20 @@ impl Core {
 
     /// Events that were asked for.
     pub(crate) fn on_fetched(&mut self, after: Seq, events: &[Arc<Event>], upto: Seq, now: Now) {
-        let variables: Vec<Variables> = events.iter().map(|event| Variables::of(event)).collect();
+        // One that was told to begin anew meanwhile waits for another answer.
+        let asked = |slot: &Slot| slot.fetching == Some(after);
+        let mut last = after;
+        for event in events {
+            self.offer(event, now, |slot| asked(slot) && slot.row.cursor == last);
+            last = event.seq;
+        }
         for slot in self.bus.subs.values_mut() {
-            if slot.fetching != Some(after) {
+            if !asked(slot) {
                 continue;
             }
             slot.fetching = None;
-            // It was told to begin anew meanwhile.
-            if slot.row.cursor != after {
-                continue;
-            }
-            let mut took_all = true;
-            for (event, variables) in events.iter().zip(&variables) {
-                took_all = slot.has_room();
-                if !took_all {
-                    break;
-                }
-                take(slot, event, variables, now);
-            }
-            if took_all {
-                slot.row.cursor = slot.row.cursor.max(upto);
+            if slot.row.cursor == last {
+                slot.row.cursor = last.max(upto);
                 slot.unsaved += 1;
             }
         }
@@ -106,20 +110,30 @@ impl Variables {
     }
 }
 
-/// A subscription looks at the next event.
-fn take(slot: &mut Slot, event: &Arc<Event>, variables: &Variables, now: Now) {
+impl Slot {
+    /// Whether an event is of a type that it wants, and not about itself.
+    fn means(&self, event: &Event) -> bool {
+        let is_own = event.kind.starts_with("subscription.")
+            && event.subject.as_deref() == Some(&self.definition.name);
+        !is_own
+            && self
+                .definition
+                .on
+                .iter()
+                .any(|glob| matches(glob, &event.kind))
+    }
+}
+
+/// A subscription looks at the next event. The scope is absent when nobody wants it.
+fn take(slot: &mut Slot, event: &Arc<Event>, scope: Option<&Scope<'_>>, now: Now) {
     slot.row.cursor = event.seq;
     slot.unsaved += 1;
-    let definition = Arc::clone(&slot.definition);
-    let is_own = event.subject.as_deref() == Some(&definition.name)
-        && event.kind.starts_with("subscription.");
-    let is_meant = definition.on.iter().any(|glob| matches(glob, &event.kind));
-    if !is_meant || is_own {
+    let Some(scope) = scope.filter(|_| slot.means(event)) else {
         slot.is_changed |= slot.unsaved >= UNSAVED_MAX;
         return;
-    }
-    let scope = Scope::new(&variables.0);
-    match slot.filter.as_ref().map(|filter| filter.holds(&scope)) {
+    };
+    let definition = Arc::clone(&slot.definition);
+    match slot.filter.as_ref().map(|filter| filter.holds(scope)) {
         None | Some(Ok(true)) => {}
         Some(Ok(false)) => {
             slot.is_changed |= slot.unsaved >= UNSAVED_MAX;
@@ -140,7 +154,7 @@ fn take(slot: &mut Slot, event: &Arc<Event>, variables: &Variables, now: Now) {
     }
     // One whose key cannot be told keeps the order of all such.
     let key = slot.order.as_ref().map(|order| {
-        let text = order.text(&scope);
+        let text = order.text(scope);
         text.ok().flatten().unwrap_or_default()
     });
     let row = DeliveryRow {
@@ -156,7 +170,7 @@ fn take(slot: &mut Slot, event: &Arc<Event>, variables: &Variables, now: Now) {
         row,
         event: Some(Arc::clone(event)),
         is_saved: false,
-        is_changed: true,
     };
+    slot.changed.insert((event.seq, slot.row.replays));
     slot.queue(delivery, now);
 }
